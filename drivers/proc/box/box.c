@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "box.h"
+
+/* The "box" detector: a site's count is the sum of its box of pixels. */
+
+/* 65,537 pixels of 65,535 add up to 2^32 - 1. */
+#define BOX_PIXELS_MAX 65537
+
+static struct dip_detector_ops box_ops;
+
+/* Best first: "auto" takes the first one that this CPU supports. */
+static const struct box_kernel *const kernels[] = {
+#ifdef __x86_64__
+	&box_kernel_avx512,
+	&box_kernel_avx2,
+#endif
+	&box_kernel_scalar,
+};
+
+#define KERNELS (sizeof(kernels) / sizeof(kernels[0]))
+
+static int find_kernel(const char *name, const struct box_kernel **kernel, struct dip_error *err)
+{
+	char known[128] = "auto";
+	size_t len;
+
+	for (size_t i = 0; i < KERNELS; i++) {
+		bool any = strcmp(name, "auto") == 0;
+
+		if (any && !kernels[i]->supported())
+			continue;
+		if (any || strcmp(name, kernels[i]->name) == 0) {
+			*kernel = kernels[i];
+			break;
+		}
+		len = strlen(known);
+		snprintf(known + len, sizeof(known) - len, ", %s", kernels[i]->name);
+	}
+	if (*kernel == NULL)
+		return dip_fail(err, EINVAL,
+			"box detector: found kernel \"%s\", expected one of %s; "
+			"use auto to have the best one chosen",
+			name, known);
+	if (!(*kernel)->supported())
+		return dip_fail(err, ENOTSUP,
+			"box detector: found kernel \"%s\", which needs %s, and this CPU "
+			"lacks it; use auto to have the best one chosen",
+			name, (*kernel)->needs);
+	return 0;
+}
+
+/* The kernels trust the boxes from here on. */
+static int check_conf(const struct dip_detector_conf *conf, struct dip_error *err)
+{
+	const struct dip_sites *sites = conf->sites;
+
+	if (sites->count == 0)
+		return dip_fail(err, EINVAL,
+			"box detector: found no site, expected at least one; check the pois group");
+	for (unsigned int i = 0; i < sites->count; i++) {
+		const struct dip_site *s = &sites->site[i];
+
+		if (s->h == 0 || s->w == 0 || (uint32_t)s->row + s->h > conf->height ||
+			(uint32_t)s->col + s->w > conf->width)
+			return dip_fail(err, EINVAL,
+				"box detector: site %u: found a box at row %u, col %u of %ux%u, "
+				"expected one inside the frame of %u x %u; move it or shrink it",
+				i, s->row, s->col, s->h, s->w, conf->height, conf->width);
+		if ((uint32_t)s->h * s->w > BOX_PIXELS_MAX)
+			return dip_fail(err, EINVAL,
+				"box detector: site %u: found a box of %ux%u, expected at most %d "
+				"pixels, since the sum of more could exceed 32 bits; shrink it",
+				i, s->h, s->w, BOX_PIXELS_MAX);
+	}
+	return 0;
+}
+
+/* Does site `next` continue the run, whose last box is `last`? */
+static bool continues(
+	const struct box_run *run, const struct dip_site *last, const struct dip_site *next)
+{
+	return next->row == last->row && next->h == last->h && next->w == last->w &&
+	       (uint32_t)last->col + last->w == next->col &&
+	       (run->count + 1) * run->w <= BOX_RUN_PIXELS;
+}
+
+static void lay_runs(struct box *box, const struct dip_sites *sites)
+{
+	struct box_run *run = NULL;
+
+	for (unsigned int i = 0; i < sites->count; i++) {
+		const struct dip_site *s = &sites->site[i];
+
+		if (run != NULL && continues(run, s - 1, s)) {
+			run->count++;
+			continue;
+		}
+		run = &box->run[box->runs++];
+		run->offset = s->row * box->stride + s->col;
+		run->h = s->h;
+		run->w = s->w;
+		run->first = i;
+		run->count = 1;
+	}
+}
+
+static int box_create(
+	struct dip_detector **det, const struct dip_detector_conf *conf, struct dip_error *err)
+{
+	const struct box_kernel *kernel = NULL;
+	struct box *box;
+	int rc;
+
+	rc = find_kernel(conf->kernel, &kernel, err);
+	if (rc == 0)
+		rc = check_conf(conf, err);
+	if (rc != 0)
+		return rc;
+	box = calloc(1, sizeof(*box) + conf->sites->count * sizeof(box->run[0]));
+	if (box == NULL)
+		return dip_fail(
+			err, ENOMEM, "box detector: no memory for %u sites", conf->sites->count);
+	box->det.ops = &box_ops;
+	box->det.kernel = kernel->name;
+	box->det.sites = conf->sites->count;
+	box->kernel = kernel;
+	box->stride = conf->width;
+	box->pixels = (size_t)conf->width * conf->height;
+	box->threshold = conf->threshold;
+	lay_runs(box, conf->sites);
+	*det = &box->det;
+	return 0;
+}
+
+static void box_sums(const struct dip_detector *det, const uint16_t *pixels, uint32_t *sums)
+{
+	const struct box *box = (const struct box *)det;
+
+	box->kernel->sums(box, pixels, sums);
+}
+
+static unsigned int box_detect(
+	const struct dip_detector *det, const uint16_t *pixels, uint32_t *scratch, uint8_t *bits)
+{
+	const struct box *box = (const struct box *)det;
+
+	box->kernel->sums(box, pixels, scratch);
+	memset(bits, 0, dip_occupancy_bytes(det->sites));
+	return box->kernel->compare(scratch, det->sites, box->threshold, bits);
+}
+
+static void box_destroy(struct dip_detector *det)
+{
+	free(det);
+}
+
+static struct dip_detector_ops box_ops = {
+	.name = "box",
+	.create = box_create,
+	.sums = box_sums,
+	.detect = box_detect,
+	.destroy = box_destroy,
+};
+
+DIP_DETECTOR_REGISTER(box_ops)

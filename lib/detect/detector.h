@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "detect/sites.h"
+
+/* A detector decides which sites of a frame are occupied. Drivers in drivers/proc/ register
+ * themselves; the program reaches them by name. */
+
+struct dip_detector_conf {
+	uint32_t width, height; /* of the frame, pixels */
+	const struct dip_sites *sites;
+	uint32_t threshold; /* occupied iff the site's sum >= threshold */
+	const char *kernel; /* "auto", "scalar", "avx2", "avx512", ... */
+};
+
+struct dip_detector {
+	const struct dip_detector_ops *ops;
+	const char *kernel; /* the one chosen */
+	unsigned int sites;
+};
+
+struct dip_detector_ops {
+	STAILQ_ENTRY(dip_detector_ops) next;
+	const char *name;
+
+	/* Build a detector. Returns 0, or a negative errno with *err (unknown kernel: the known ones;
+	 * a kernel this CPU lacks: which). The conf is not kept, its sites are copied. */
+	int (*create)(struct dip_detector **det, const struct dip_detector_conf *conf,
+		struct dip_error *err);
+
+	/* Sum every site of the frame and decide. pixels: height * width uint16_t, row-major,
+	 * 64-byte aligned. sums: sites counts, 64-byte aligned, written whole. Never reads outside the
+	 * frame's pixels. Any thread, also several at once (the detector is only read). */
+	void (*sums)(const struct dip_detector *det, const uint16_t *pixels, uint32_t *sums);
+
+	/* bits: dip_occupancy_bytes(sites) bytes, site i in bit i % 8 of byte i / 8, the rest of the
+	 * last 8 bytes zero. Returns the number of occupied sites. scratch: sites counts. */
+	unsigned int (*detect)(const struct dip_detector *det, const uint16_t *pixels,
+		uint32_t *scratch, uint8_t *bits);
+
+	void (*destroy)(struct dip_detector *det); /* NULL is allowed */
+};
+
+/* Bytes of an occupancy bit array, a multiple of 8. */
+static inline unsigned int dip_occupancy_bytes(unsigned int sites)
+{
+	return (sites + 63) / 64 * 8;
+}
+
+void dip_detector_register(struct dip_detector_ops *ops);
+const struct dip_detector_ops *dip_detector_find(const char *name); /* NULL: no such */
+/* Names of all, separated by ", ", for messages. */
+const char *dip_detector_names(void);
+
+#define DIP_DETECTOR_REGISTER(ops)                                                                 \
+	static void __attribute__((constructor)) ops##_register(void)                              \
+	{                                                                                          \
+		dip_detector_register(&ops);                                                       \
+	}

@@ -1,0 +1,539 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "detect/detector.h"
+
+#define COUNT(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The kernels that are compared with "scalar"; one that this CPU lacks is left out, aloud. */
+static const char *const kernels[] = {"avx2", "avx512"};
+
+enum fill { ZEROS, ONES, NOISE };
+
+static uint64_t random_state = 1;
+
+/* The same numbers on every run (xorshift64*). */
+static uint32_t random32(void)
+{
+	random_state ^= random_state >> 12;
+	random_state ^= random_state << 25;
+	random_state ^= random_state >> 27;
+	return (uint32_t)((random_state * 0x2545f4914f6cdd1dULL) >> 32);
+}
+
+static void fill(uint16_t *pixels, size_t count, enum fill with)
+{
+	for (size_t i = 0; i < count; i++)
+		pixels[i] = with == ZEROS ? 0 : with == ONES ? UINT16_MAX : (uint16_t)random32();
+}
+
+/* A frame between two pages that must not be touched: against the one after it, or against the one
+ * before it. */
+struct fenced {
+	uint16_t *pixels;
+	void *map;
+	size_t bytes;
+};
+
+static void fenced_open(struct fenced *f, size_t pixels, bool at_end)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t inside = (pixels * 2 + page - 1) / page * page;
+	char *map;
+
+	f->bytes = inside + 2 * page;
+	map = mmap(NULL, f->bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(map != MAP_FAILED);
+	assert_int_equal(mprotect(map + page, inside, PROT_READ | PROT_WRITE), 0);
+	f->map = map;
+	f->pixels = (uint16_t *)(map + page + (at_end ? inside - pixels * 2 : 0));
+}
+
+static void fenced_close(struct fenced *f)
+{
+	munmap(f->map, f->bytes);
+}
+
+/* NULL when this CPU lacks the kernel. */
+static struct dip_detector *detector(const char *kernel, uint32_t width, uint32_t height,
+	const struct dip_sites *sites, uint32_t threshold)
+{
+	const struct dip_detector_conf conf = {width, height, sites, threshold, kernel};
+	const struct dip_detector_ops *ops = dip_detector_find("box");
+	struct dip_detector *det = NULL;
+	struct dip_error err;
+	int rc;
+
+	assert_non_null(ops);
+	rc = ops->create(&det, &conf, &err);
+	if (rc == -ENOTSUP)
+		return NULL;
+	if (rc != 0)
+		fail_msg("%s", err.text);
+	return det;
+}
+
+/* By the definition, for the scalar kernel too. */
+static uint64_t sum_of(const uint16_t *pixels, uint32_t width, const struct dip_site *site)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t r = site->row; r < (uint32_t)site->row + site->h; r++) {
+		for (uint32_t c = site->col; c < (uint32_t)site->col + site->w; c++)
+			sum += pixels[(size_t)r * width + c];
+	}
+	return sum;
+}
+
+/* Room for that many sums with a canary behind it. */
+static uint32_t *sums_new(unsigned int count)
+{
+	uint32_t *sums = aligned_alloc(64, ((size_t)count * 4 + 4 + 63) / 64 * 64);
+
+	assert_non_null(sums);
+	memset(sums, 0xa5, (size_t)count * 4 + 4);
+	return sums;
+}
+
+static void check_kernel(const char *kernel, const uint16_t *pixels, uint32_t width,
+	uint32_t height, const struct dip_sites *sites)
+{
+	struct dip_detector *det = detector(kernel, width, height, sites, 0);
+	uint32_t *sums;
+
+	if (det == NULL)
+		return;
+	assert_string_equal(det->kernel, kernel);
+	assert_int_equal(det->sites, sites->count);
+	sums = sums_new(sites->count);
+	det->ops->sums(det, pixels, sums);
+	for (unsigned int i = 0; i < sites->count; i++) {
+		const struct dip_site *s = &sites->site[i];
+
+		if (sums[i] != sum_of(pixels, width, s))
+			fail_msg("%s, frame %ux%u, site %u (row %u, col %u, %ux%u): found %u, "
+				 "expected %lu",
+				kernel, height, width, i, s->row, s->col, s->h, s->w, sums[i],
+				(unsigned long)sum_of(pixels, width, s));
+	}
+	assert_int_equal(sums[sites->count], 0xa5a5a5a5);
+	free(sums);
+	det->ops->destroy(det);
+}
+
+static void check_all(
+	const uint16_t *pixels, uint32_t width, uint32_t height, const struct dip_sites *sites)
+{
+	check_kernel("scalar", pixels, width, height, sites);
+	for (size_t k = 0; k < COUNT(kernels); k++)
+		check_kernel(kernels[k], pixels, width, height, sites);
+}
+
+/* Both kinds of box at every edge: a box by itself at the four corners and in the middle, then
+ * boxes side by side that fill the first and the last rows. */
+static void check_size(
+	const uint16_t *pixels, uint32_t width, uint32_t height, uint16_t h, uint16_t w)
+{
+	struct dip_site site[5 + 2 * 80];
+	struct dip_sites sites = {.site = site};
+	uint16_t bottom = (uint16_t)(height - h), right = (uint16_t)(width - w);
+	uint16_t rest = (uint16_t)(width % w);
+
+	site[sites.count++] = (struct dip_site){0, right, h, w};
+	site[sites.count++] = (struct dip_site){bottom, right, h, w};
+	site[sites.count++] = (struct dip_site){bottom, 0, h, w};
+	site[sites.count++] = (struct dip_site){bottom / 2, right / 2, h, w};
+	for (uint32_t col = 0; col + w <= width; col += w)
+		site[sites.count++] = (struct dip_site){0, (uint16_t)col, h, w};
+	for (uint32_t col = rest; col + w <= width; col += w)
+		site[sites.count++] = (struct dip_site){bottom, (uint16_t)col, h, w};
+	check_all(pixels, width, height, &sites);
+}
+
+static void every_size(uint32_t width, uint32_t height, bool at_end, enum fill with)
+{
+	struct fenced f;
+
+	fenced_open(&f, (size_t)width * height, at_end);
+	fill(f.pixels, (size_t)width * height, with);
+	for (uint16_t h = 1; h <= 64 && h <= height; h++) {
+		for (uint16_t w = 1; w <= 64 && w <= width; w++)
+			check_size(f.pixels, width, height, h, w);
+	}
+	fenced_close(&f);
+}
+
+static void test_every_size_noise(void **state)
+{
+	(void)state;
+	every_size(77, 67, true, NOISE);
+	every_size(64, 64, true, NOISE);
+	every_size(67, 65, false, NOISE);
+}
+
+static void test_every_size_full(void **state)
+{
+	(void)state;
+	every_size(67, 65, true, ONES);
+}
+
+static void test_every_size_zero(void **state)
+{
+	(void)state;
+	every_size(65, 67, true, ZEROS);
+}
+
+/* Frames that are smaller than a vector, down to one pixel. */
+static void test_small_frames(void **state)
+{
+	(void)state;
+	for (uint32_t width = 1; width <= 35; width++) {
+		for (uint32_t height = 1; height <= 4; height++) {
+			every_size(width, height, true, NOISE);
+			every_size(width, height, false, ONES);
+		}
+	}
+}
+
+/* The sum may need all of its 32 bits: 65,537 pixels of 65,535. */
+static void test_largest_boxes(void **state)
+{
+	static const struct dip_site shape[] = {
+		{0, 0, 1, 65535},
+		{0, 0, 65535, 1},
+		{0, 0, 255, 257},
+		{0, 0, 256, 256},
+		{0, 0, 64, 1024},
+		{0, 0, 63, 1040},
+		{0, 0, 1820, 36},
+		{0, 0, 300, 218},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(shape); i++) {
+		for (enum fill with = ONES; with <= NOISE; with++) {
+			struct dip_site site = shape[i];
+			const struct dip_sites sites = {1, &site};
+			struct fenced f;
+
+			fenced_open(&f, (size_t)site.h * site.w, true);
+			fill(f.pixels, (size_t)site.h * site.w, with);
+			check_all(f.pixels, site.w, site.h, &sites);
+			fenced_close(&f);
+		}
+	}
+}
+
+/* Boxes side by side, more and wider than a kernel takes at once. */
+static void test_wide_rows(void **state)
+{
+	static const uint16_t widths[] = {1, 2, 3, 10, 15, 16, 17, 31, 32, 33, 100, 255, 256, 341,
+		342, 511, 512, 513, 1024, 1025, 2100};
+	struct fenced f;
+
+	(void)state;
+	fenced_open(&f, 2113 * 9, true);
+	fill(f.pixels, 2113 * 9, NOISE);
+	for (size_t i = 0; i < COUNT(widths); i++) {
+		const struct dip_grid grid = {.row_end = 9,
+			.col_end = 2113 - widths[i] + 1,
+			.roi_h = 3,
+			.roi_w = widths[i]};
+		struct dip_sites sites;
+		struct dip_error err;
+
+		if (dip_sites_grid(&grid, 2113, 9, &sites, &err) != 0)
+			fail_msg("%s", err.text);
+		check_all(f.pixels, 2113, 9, &sites);
+		dip_sites_free(&sites);
+	}
+	fenced_close(&f);
+}
+
+/* Any sites in any order, overlapping or twice the same, beside rows of a grid. */
+static void test_irregular(void **state)
+{
+	struct dip_site site[400];
+	const struct dip_sites sites = {COUNT(site), site};
+	struct fenced f;
+
+	(void)state;
+	fenced_open(&f, 211 * 97, true);
+	fill(f.pixels, 211 * 97, NOISE);
+	for (int round = 0; round < 50; round++) {
+		for (size_t i = 0; i < COUNT(site); i++) {
+			struct dip_site *s = &site[i];
+
+			s->h = (uint16_t)(1 + random32() % 97);
+			s->w = (uint16_t)(1 + random32() % (random32() % 2 ? 40 : 211));
+			s->row = (uint16_t)(random32() % (97 - s->h + 1u));
+			s->col = (uint16_t)(random32() % (211 - s->w + 1u));
+			if (i > 0 && random32() % 2 && s[-1].col + 2 * s[-1].w <= 211) {
+				*s = s[-1];
+				s->col += s->w;
+			}
+			/* Neighbours that differ in height or in width only. */
+			if (i > 0 && random32() % 8 == 0 && s->h > 1)
+				s->h--;
+			if (i > 0 && random32() % 8 == 0 && s->w > 1)
+				s->w--;
+			if (i > 0 && random32() % 8 == 0)
+				*s = s[-1];
+		}
+		check_all(f.pixels, 211, 97, &sites);
+	}
+	fenced_close(&f);
+}
+
+static void check_bits(
+	const char *kernel, const uint16_t *pixels, unsigned int count, uint32_t threshold)
+{
+	const struct dip_grid grid = {.row_end = 1, .col_end = count, .roi_h = 1, .roi_w = 1};
+	unsigned int bytes = dip_occupancy_bytes(count), occupied = 0;
+	uint32_t *sums = sums_new(count);
+	struct dip_detector *det;
+	struct dip_sites sites;
+	struct dip_error err;
+	uint8_t bits[72];
+
+	assert_int_equal(dip_sites_grid(&grid, count, 1, &sites, &err), 0);
+	det = detector(kernel, count, 1, &sites, threshold);
+	dip_sites_free(&sites); /* copied, so gone before use */
+	if (det != NULL) {
+		memset(bits, 0xff, sizeof(bits));
+		occupied = det->ops->detect(det, pixels, sums, bits);
+		for (unsigned int i = 0; i < bytes * 8; i++) {
+			unsigned int want = i < count && pixels[i] >= threshold;
+
+			assert_int_equal(bits[i / 8] >> i % 8 & 1, want);
+			occupied -= want;
+		}
+		assert_int_equal(occupied, 0);
+		assert_int_equal(bits[bytes], 0xff);
+		assert_int_equal(sums[count], 0xa5a5a5a5);
+		det->ops->destroy(det);
+	}
+	free(sums);
+}
+
+/* Every number of sites around whole vectors, bytes and words of bits. */
+static void test_bits(void **state)
+{
+	static const uint32_t thresholds[] = {
+		0, 1, 30000, 32768, 65535, 65536, 0x80000000, UINT32_MAX};
+	static uint16_t pixels[512] __attribute__((aligned(64)));
+
+	(void)state;
+	fill(pixels, COUNT(pixels), NOISE);
+	pixels[0] = pixels[3] = 30000;
+	pixels[1] = pixels[4] = 29999;
+	pixels[2] = UINT16_MAX;
+	for (unsigned int count = 1; count <= 512; count += count < 140 ? 1 : 31) {
+		for (size_t t = 0; t < COUNT(thresholds); t++) {
+			check_bits("scalar", pixels, count, thresholds[t]);
+			for (size_t k = 0; k < COUNT(kernels); k++)
+				check_bits(kernels[k], pixels, count, thresholds[t]);
+		}
+	}
+}
+
+/* Sums above 2^31 are compared as unsigned. */
+static void test_threshold_unsigned(void **state)
+{
+	static uint16_t pixels[65535] __attribute__((aligned(64)));
+	static const uint32_t full = 65535u * 65535u;
+	static const struct {
+		uint32_t threshold;
+		unsigned int occupied;
+	} row[] = {{full, 1}, {full - 1, 1}, {full + 1, 0}, {1, 1}, {0, 1}, {UINT32_MAX, 0}};
+	struct dip_site site = {0, 0, 1, 65535};
+	const struct dip_sites sites = {1, &site};
+	const char *const all[] = {"scalar", kernels[0], kernels[1]};
+
+	(void)state;
+	fill(pixels, COUNT(pixels), ONES);
+	for (size_t k = 0; k < COUNT(all); k++) {
+		for (size_t i = 0; i < COUNT(row); i++) {
+			struct dip_detector *det =
+				detector(all[k], 65535, 1, &sites, row[i].threshold);
+			uint32_t sum __attribute__((aligned(64)));
+			uint8_t bits[8];
+
+			if (det == NULL)
+				break;
+			assert_int_equal(
+				det->ops->detect(det, pixels, &sum, bits), row[i].occupied);
+			assert_int_equal(bits[0], row[i].occupied);
+			assert_int_equal(sum, full);
+			det->ops->destroy(det);
+		}
+	}
+}
+
+static void test_create_errors(void **state)
+{
+	struct dip_site site = {0, 0, 10, 10};
+	struct dip_sites sites = {1, &site};
+	struct dip_detector_conf conf = {300, 300, &sites, 5, "sse9"};
+	const struct dip_detector_ops *ops = dip_detector_find("box");
+	struct dip_detector *det = NULL;
+	struct dip_error err;
+
+	(void)state;
+	assert_non_null(ops);
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "\"sse9\""));
+	assert_non_null(strstr(err.text, "auto"));
+	assert_non_null(strstr(err.text, "scalar"));
+	conf.kernel = "auto";
+	site.row = 291;
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "row 291, col 0 of 10x10"));
+	site = (struct dip_site){0, 0, 0, 10};
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	site = (struct dip_site){0, 0, 258, 255};
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "258x255"));
+	sites.count = 0;
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_null(det);
+	ops->destroy(NULL);
+}
+
+/* "auto" takes the best of those that this CPU has; what it lacks is said. */
+static void test_choice(void **state)
+{
+	struct dip_site site = {0, 0, 1, 1};
+	const struct dip_sites sites = {1, &site};
+	struct dip_detector_conf conf = {300, 300, &sites, 5, NULL};
+	const struct dip_detector_ops *ops = dip_detector_find("box");
+	const char *best = "scalar";
+	struct dip_detector *det;
+	struct dip_error err;
+
+	(void)state;
+	for (size_t k = 0; k < COUNT(kernels); k++) {
+		int rc;
+
+		conf.kernel = kernels[k];
+		rc = ops->create(&det, &conf, &err);
+		if (rc == 0) {
+			best = kernels[k];
+			ops->destroy(det);
+			continue;
+		}
+		print_message("not tested: %s\n", err.text);
+#ifdef __x86_64__
+		assert_int_equal(rc, -ENOTSUP);
+		assert_non_null(strstr(err.text, kernels[k]));
+#else
+		assert_int_equal(rc, -EINVAL);
+#endif
+	}
+	det = detector("auto", 300, 300, &sites, 5);
+	assert_non_null(det);
+	assert_string_equal(det->kernel, best);
+	ops->destroy(det);
+}
+
+/* Skip the header of a sample image and read its 300 x 300 pixels; false when there is none. */
+static bool load_sample(const char *folder, unsigned int index, uint16_t *pixels)
+{
+	char path[4096];
+	bool ok;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/image_%04u.npy", folder, index);
+	fd = open(path, O_RDONLY);
+	if (fd < 0)
+		return false;
+	ok = pread(fd, pixels, 300 * 300 * 2, 128) == 300 * 300 * 2;
+	close(fd);
+	return ok;
+}
+
+static void check_samples(const char *folder, const char *kernel)
+{
+	static const uint32_t first[] = {16, 13, 7, 0, 10, 6, 10, 12, 11, 7};
+	static uint16_t pixels[300 * 300] __attribute__((aligned(64)));
+	static uint32_t sums[400] __attribute__((aligned(64)));
+	const struct dip_grid grid = {50, 50, 250, 250, 10, 10};
+	unsigned int occupied, all_occupied = 0, all = 0, frame;
+	struct dip_detector *det;
+	struct dip_sites sites;
+	struct dip_error err;
+	uint8_t bits[56];
+
+	assert_int_equal(dip_sites_grid(&grid, 300, 300, &sites, &err), 0);
+	det = detector(kernel, 300, 300, &sites, 5);
+	dip_sites_free(&sites);
+	if (det == NULL)
+		return;
+	assert_int_equal(det->sites, 400);
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_true(load_sample(folder, i, pixels));
+		occupied = det->ops->detect(det, pixels, sums, bits);
+		frame = 0;
+		for (unsigned int s = 0; s < 400; s++)
+			frame += sums[s];
+		if (i == 0) {
+			assert_memory_equal(sums, first, sizeof(first));
+			assert_int_equal(frame, 4120);
+			assert_int_equal(occupied, 366);
+		}
+		all += frame;
+		all_occupied += occupied;
+	}
+	assert_int_equal(all, 367509);
+	assert_int_equal(all_occupied, 34075);
+	det->ops->destroy(det);
+}
+
+static void test_sample_images(void **state)
+{
+	const char *folder = getenv("DIP_SAMPLE_IMAGES");
+	static uint16_t pixels[300 * 300];
+
+	(void)state;
+	if (folder == NULL)
+		folder = "../shared/images/atoms-300x300";
+	if (!load_sample(folder, 0, pixels)) {
+		print_message("no sample images in %s; set DIP_SAMPLE_IMAGES\n", folder);
+		skip();
+	}
+	check_samples(folder, "scalar");
+	for (size_t k = 0; k < COUNT(kernels); k++)
+		check_samples(folder, kernels[k]);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_create_errors),
+		cmocka_unit_test(test_choice),
+		cmocka_unit_test(test_small_frames),
+		cmocka_unit_test(test_every_size_noise),
+		cmocka_unit_test(test_every_size_full),
+		cmocka_unit_test(test_every_size_zero),
+		cmocka_unit_test(test_largest_boxes),
+		cmocka_unit_test(test_wide_rows),
+		cmocka_unit_test(test_irregular),
+		cmocka_unit_test(test_bits),
+		cmocka_unit_test(test_threshold_unsigned),
+		cmocka_unit_test(test_sample_images),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
