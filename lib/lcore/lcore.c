@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <rte_cycles.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <rte_pause.h>
+
+#include "lcore/lcore.h"
+
+/* How long without work until the CPU is offered to others, and until the lcore sleeps. */
+#define YIELD_AFTER_US 10
+#define SLEEP_AFTER_US 50
+/* The main lcore only controls and writes text: it sleeps at once. */
+#define MAIN_SLEEP_US 500
+/* A sleep is this share of the idle time so far: what it adds to a latency stays in proportion. */
+#define SLEEP_SHARE 8
+
+static struct {
+	struct dip_poller poller[DIP_LCORE_POLLERS];
+	unsigned int pollers;
+	char roles[64];
+	bool shares_cpu;
+	struct dip_lcore_stats stats;
+} lcores[RTE_MAX_LCORE];
+
+static struct dip_lcore_conf conf;
+static bool halt; /* atomic */
+
+int dip_lcore_add(unsigned int lcore_id, const struct dip_poller *poller)
+{
+	char *roles = lcores[lcore_id].roles;
+	size_t used = strlen(roles);
+
+	if (lcores[lcore_id].pollers == DIP_LCORE_POLLERS)
+		return -ENOSPC;
+	lcores[lcore_id].poller[lcores[lcore_id].pollers++] = *poller;
+	snprintf(roles + used, sizeof(lcores[0].roles) - used, "%s%s", used > 0 ? "+" : "",
+		poller->role);
+	return 0;
+}
+
+static void sleep_us(uint64_t us)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 1000 * us}, NULL);
+}
+
+static void wait_busy(uint64_t idle_tsc)
+{
+	(void)idle_tsc;
+	rte_pause();
+}
+
+static void wait_main(uint64_t idle_tsc)
+{
+	(void)idle_tsc;
+	sleep_us(MAIN_SLEEP_US);
+}
+
+static void wait_sleep(uint64_t idle_tsc)
+{
+	uint64_t us = idle_tsc / (rte_get_tsc_hz() / 1000000);
+
+	if (us < YIELD_AFTER_US)
+		rte_pause();
+	else if (us < SLEEP_AFTER_US)
+		sched_yield();
+	else
+		sleep_us(RTE_MIN(us / SLEEP_SHARE, (uint64_t)conf.sleep_max_us));
+}
+
+typedef void idle_fn(uint64_t idle_tsc);
+
+static idle_fn *const idle_fns[] = {
+	[DIP_IDLE_BUSY] = wait_busy,
+	[DIP_IDLE_SLEEP] = wait_sleep,
+};
+
+static unsigned int turn(unsigned int lcore_id)
+{
+	unsigned int work = 0;
+
+	for (unsigned int i = 0; i < lcores[lcore_id].pollers; i++) {
+		const struct dip_poller *p = &lcores[lcore_id].poller[i];
+
+		work += p->poll(p->arg);
+	}
+	return work;
+}
+
+static void loop(unsigned int lcore_id, idle_fn *idle)
+{
+	struct dip_lcore_stats *stats = &lcores[lcore_id].stats;
+	uint64_t before = rte_rdtsc(), last_work = before;
+
+	while (!__atomic_load_n(&halt, __ATOMIC_RELAXED)) {
+		unsigned int work = turn(lcore_id);
+		uint64_t now = rte_rdtsc();
+
+		if (now - before > stats->longest_tsc)
+			__atomic_store_n(&stats->longest_tsc, now - before, __ATOMIC_RELAXED);
+		dip_count(&stats->turns, 1);
+		if (work > 0) {
+			dip_count(&stats->busy_tsc, now - before);
+			last_work = now;
+			before = now;
+			continue;
+		}
+		idle(now - last_work);
+		now = rte_rdtsc();
+		dip_count(&stats->idle_tsc, now - before);
+		before = now;
+	}
+}
+
+static int run(unsigned int lcore_id, idle_fn *idle)
+{
+	unsigned int started, n = lcores[lcore_id].pollers;
+	const struct dip_poller *p = lcores[lcore_id].poller;
+	int ret = 0;
+
+	prctl(PR_SET_TIMERSLACK, 1000);
+	for (started = 0; started < n && ret == 0; started++)
+		if (p[started].start != NULL)
+			ret = p[started].start(p[started].arg);
+	if (ret == 0)
+		loop(lcore_id, idle);
+	else
+		started--; /* the one that failed has nothing to stop */
+	while (started-- > 0)
+		if (p[started].stop != NULL)
+			p[started].stop(p[started].arg);
+	if (ret < 0)
+		dip_lcores_halt();
+	return ret;
+}
+
+static int worker_main(void *arg)
+{
+	unsigned int id = rte_lcore_id();
+
+	(void)arg;
+	return run(id, lcores[id].shares_cpu ? wait_sleep : idle_fns[conf.idle]);
+}
+
+void dip_lcore_share_cpu(unsigned int lcore_id)
+{
+	lcores[lcore_id].shares_cpu = true;
+}
+
+int dip_lcores_launch(const struct dip_lcore_conf *lcore_conf)
+{
+	unsigned int id;
+
+	conf = *lcore_conf;
+	__atomic_store_n(&halt, false, __ATOMIC_RELAXED);
+	RTE_LCORE_FOREACH_WORKER(id)
+	{
+		int ret;
+
+		if (lcores[id].pollers == 0)
+			continue;
+		ret = rte_eal_remote_launch(worker_main, NULL, id);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
+void dip_lcores_run_main(const struct dip_lcore_conf *lcore_conf)
+{
+	conf = *lcore_conf;
+	run(rte_lcore_id(), rte_lcore_count() == 1 ? idle_fns[conf.idle] : wait_main);
+}
+
+void dip_lcores_halt(void)
+{
+	__atomic_store_n(&halt, true, __ATOMIC_RELAXED);
+}
+
+int dip_lcores_join(void)
+{
+	unsigned int id;
+	int first = 0;
+
+	RTE_LCORE_FOREACH_WORKER(id)
+	{
+		int ret = rte_eal_wait_lcore(id);
+
+		if (first == 0)
+			first = ret;
+	}
+	RTE_LCORE_FOREACH(id)
+	lcores[id].pollers = 0;
+	return first;
+}
+
+const struct dip_lcore_stats *dip_lcore_stats(unsigned int lcore_id)
+{
+	return &lcores[lcore_id].stats;
+}
+
+const char *dip_lcore_roles(unsigned int lcore_id)
+{
+	return lcores[lcore_id].roles;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "metrics/metrics.h"
+
+/* One lcore loop, many pollers: which poller runs on which lcore is data. */
+
+#define DIP_LCORE_POLLERS 16
+
+struct dip_poller {
+	const char *role;        /* "ingest", "process", "archive", "results", "control" */
+	int (*start)(void *arg); /* on the lcore, before the first poll; NULL: nothing to do */
+	unsigned int (*poll)(
+		void *arg);      /* does what can be done without waiting; returns how much */
+	void (*stop)(void *arg); /* on the lcore, after the last poll; NULL: nothing to do */
+	void *arg;
+};
+
+/* What an lcore does when a turn brought no work. */
+enum dip_idle {
+	DIP_IDLE_BUSY,  /* poll on */
+	DIP_IDLE_SLEEP, /* pause, then yield the CPU, then sleep for longer and longer */
+};
+
+struct dip_lcore_conf {
+	enum dip_idle idle;
+	uint32_t sleep_max_us; /* DIP_IDLE_SLEEP: the longest sleep, microseconds */
+};
+
+/* Written by the lcore alone, static storage, read by anybody. */
+struct dip_lcore_stats {
+	uint64_t busy_tsc; /* in turns that brought work */
+	uint64_t idle_tsc; /* in turns that brought none, sleeps included */
+	uint64_t turns;
+	uint64_t longest_tsc; /* the longest time from one turn to the next, sleeps left out */
+} __attribute__((aligned(64)));
+
+/* Give an lcore one more poller, to be called in order of addition each turn. Main lcore only,
+ * before dip_lcores_launch. Returns 0, -ENOSPC. */
+int dip_lcore_add(unsigned int lcore_id, const struct dip_poller *poller);
+
+/* An lcore that has no CPU of its own sleeps when idle whatever the configuration says. Before
+ * dip_lcores_launch. */
+void dip_lcore_share_cpu(unsigned int lcore_id);
+
+/* Start the loop on every worker lcore that has pollers. Returns 0 or a negative errno. */
+int dip_lcores_launch(const struct dip_lcore_conf *conf);
+
+/* Run the main lcore's pollers until dip_lcores_halt; it always sleeps when idle unless it is the
+ * only lcore. */
+void dip_lcores_run_main(const struct dip_lcore_conf *conf);
+
+/* Make every loop end after its present turn. Any thread. */
+void dip_lcores_halt(void);
+
+/* Wait for the worker lcores to end and forget the pollers. Returns 0, or the first error of a
+ * poller's start. */
+int dip_lcores_join(void);
+
+const struct dip_lcore_stats *dip_lcore_stats(unsigned int lcore_id);
+
+/* The roles of an lcore, "ingest+process", "" for none. Static storage, written at set-up. */
+const char *dip_lcore_roles(unsigned int lcore_id);

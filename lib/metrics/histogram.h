@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdint.h>
+
+#include "metrics/metrics.h"
+
+/* A log-bucketed histogram of nanoseconds: 16 buckets an octave (relative error under 1/16), from
+ * 0 to 2^40 ns (18 minutes), one writer, merged when read. */
+
+#define DIP_HISTOGRAM_SUB 16
+#define DIP_HISTOGRAM_OCTAVES 37
+#define DIP_HISTOGRAM_BUCKETS (DIP_HISTOGRAM_OCTAVES * DIP_HISTOGRAM_SUB)
+
+struct dip_histogram {
+	uint64_t bucket[DIP_HISTOGRAM_BUCKETS];
+	uint64_t sum;
+	uint64_t max;
+} __attribute__((aligned(64)));
+
+static inline unsigned int dip_histogram_index(uint64_t ns)
+{
+	unsigned int octave, index;
+
+	if (ns < DIP_HISTOGRAM_SUB)
+		return ns;
+	octave = 63 - __builtin_clzll(ns); /* >= 4 */
+	index = (octave - 3) * DIP_HISTOGRAM_SUB + ((ns >> (octave - 4)) & (DIP_HISTOGRAM_SUB - 1));
+	return index < DIP_HISTOGRAM_BUCKETS ? index : DIP_HISTOGRAM_BUCKETS - 1;
+}
+
+/* The writer's thread only. */
+static inline void dip_histogram_record(struct dip_histogram *h, uint64_t ns)
+{
+	dip_count(&h->bucket[dip_histogram_index(ns)], 1);
+	dip_count(&h->sum, ns);
+	if (ns > h->max)
+		__atomic_store_n(&h->max, ns, __ATOMIC_RELAXED);
+}
+
+struct dip_histogram_summary {
+	uint64_t count;
+	uint64_t mean, p50, p90, p99, p999, max; /* ns; percentiles are upper bucket bounds */
+};
+
+/* Merge n histograms that may be written meanwhile. Any thread. */
+void dip_histogram_summarise(
+	const struct dip_histogram *h, unsigned int n, struct dip_histogram_summary *out);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "metrics/metrics.h"
+
+static STAILQ_HEAD(, dip_metric_block) blocks = STAILQ_HEAD_INITIALIZER(blocks);
+
+void dip_metrics_register(struct dip_metric_block *block)
+{
+	STAILQ_INSERT_TAIL(&blocks, block, next);
+}
+
+static uint64_t sum(const struct dip_metric_block *block, const struct dip_metric *metric)
+{
+	const char *counter = (const char *)block->counters + metric->offset;
+	uint64_t total = 0;
+
+	for (unsigned int i = 0; i < block->instances; i++)
+		total += dip_read((const uint64_t *)(counter + i * block->stride));
+	return total;
+}
+
+uint64_t dip_metric_value(const char *name)
+{
+	struct dip_metric_block *block;
+
+	STAILQ_FOREACH (block, &blocks, next)
+		for (unsigned int i = 0; i < block->count; i++)
+			if (strcmp(block->rows[i].name, name) == 0)
+				return sum(block, &block->rows[i]);
+	fprintf(stderr, "no metric is called %s\n", name);
+	abort();
+}
+
+void dip_metrics_foreach(
+	void (*fn)(const struct dip_metric *metric, uint64_t value, void *arg), void *arg)
+{
+	struct dip_metric_block *block;
+
+	STAILQ_FOREACH (block, &blocks, next)
+		for (unsigned int i = 0; i < block->count; i++)
+			fn(&block->rows[i], sum(block, &block->rows[i]), arg);
+}
