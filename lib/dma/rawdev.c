@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+#include <rte_devargs.h>
+#include <rte_eal.h>
+#include <rte_log.h>
+#include <rte_malloc.h>
+#include <rte_rawdev_pmd.h>
+
+#include "dma/source_impl.h"
+
+RTE_LOG_REGISTER(dip_dma_log, dip.dma, NOTICE);
+
+static int source_info_get(struct rte_rawdev *dev, rte_rawdev_obj_t info, size_t size)
+{
+	const struct dip_source *s = dev->dev_private;
+
+	if (info == NULL || size != sizeof(struct dip_dma_info))
+		return -EINVAL;
+	memcpy(info, &s->info, size);
+	return 0;
+}
+
+static int source_configure(const struct rte_rawdev *dev, rte_rawdev_obj_t config, size_t size)
+{
+	struct dip_source *s = dev->dev_private;
+	const struct dip_dma_conf *conf = config;
+	int ret;
+
+	if (conf == NULL || size != sizeof(*conf) || conf->pool == NULL || conf->queues == 0 ||
+		conf->queues > s->info.max_queues || !(conf->fps >= 0) ||
+		conf->pool->record_bytes <
+			(size_t)s->info.width * s->info.height * sizeof(uint16_t))
+		return -EINVAL;
+	ret = s->ops->configure != NULL ? s->ops->configure(s->priv, conf) : 0;
+	if (ret < 0)
+		return ret;
+	s->conf = *conf;
+	s->configured = true;
+	return 0;
+}
+
+static int source_start(struct rte_rawdev *dev)
+{
+	struct dip_source *s = dev->dev_private;
+
+	if (!s->configured)
+		return -EINVAL;
+	s->end = UINT64_MAX;
+	if (!s->conf.loop && s->info.frames > 0)
+		s->end = s->info.frames;
+	if (s->conf.limit > 0)
+		s->end = RTE_MIN(s->end, s->conf.limit);
+	s->fps_per_tsc = s->conf.fps / rte_get_tsc_hz();
+	s->tsc_per_frame = s->conf.fps > 0 ? rte_get_tsc_hz() / s->conf.fps : 0;
+	s->ns_per_tsc = (double)NS_PER_S / rte_get_tsc_hz();
+	dip_dma_reset_counters(dev->dev_id);
+	s->start_tsc = rte_rdtsc();
+	return 0;
+}
+
+static void source_stop(struct rte_rawdev *dev)
+{
+	(void)dev;
+}
+
+static int source_close(struct rte_rawdev *dev)
+{
+	struct dip_source *s = dev->dev_private;
+
+	if (s->ops->close != NULL)
+		s->ops->close(s->priv);
+	return 0;
+}
+
+static uint16_t source_queue_count(struct rte_rawdev *dev)
+{
+	const struct dip_source *s = dev->dev_private;
+
+	return s->configured ? s->conf.queues : s->info.max_queues;
+}
+
+static int source_dump(struct rte_rawdev *dev, FILE *f)
+{
+	const struct dip_source *s = dev->dev_private;
+
+	fprintf(f, "%s: %u x %u pixels, %" PRIu64 " frames, %g frames a second, %u queues%s%s\n",
+		dev->name, s->info.width, s->info.height, s->info.frames, s->conf.fps,
+		s->conf.queues, s->conf.loop ? ", loop" : "", s->conf.block ? ", block" : "");
+	return 0;
+}
+
+int dip_source_expected(uint16_t dev_id, uint64_t seq, uint16_t *pixels)
+{
+	struct dip_source *s = rte_rawdevs[dev_id].dev_private;
+
+	return s->ops->fill != NULL ? s->ops->fill(s->priv, seq, pixels) : 0;
+}
+
+static const struct rte_rawdev_ops rawdev_ops = {
+	.dev_info_get = source_info_get,
+	.dev_configure = source_configure,
+	.dev_start = source_start,
+	.dev_stop = source_stop,
+	.dev_close = source_close,
+	.queue_count = source_queue_count,
+	.dequeue_bufs = dip_source_dequeue,
+	.dump = source_dump,
+	.xstats_get = dip_dma_xstats_get,
+	.xstats_get_names = dip_dma_xstats_get_names,
+	.xstats_get_by_name = dip_dma_xstats_get_by_name,
+	.dev_selftest = dip_source_selftest,
+};
+
+static STAILQ_HEAD(, dip_source_ops) sources = STAILQ_HEAD_INITIALIZER(sources);
+
+void dip_source_register(struct dip_source_ops *ops)
+{
+	STAILQ_INSERT_TAIL(&sources, ops, next);
+}
+
+void dip_source_list(FILE *out)
+{
+	const struct dip_source_ops *ops;
+
+	STAILQ_FOREACH (ops, &sources, next) {
+		fprintf(out, "  %s", ops->name);
+		for (const char *const *a = ops->arguments; *a != NULL; a++)
+			fprintf(out, "%c%s=", a == ops->arguments ? ' ' : ',', *a);
+		fprintf(out, "\n");
+	}
+}
+
+static struct rte_kvargs *parse_arguments(
+	struct rte_vdev_device *vdev, const struct dip_source_ops *ops, struct dip_error *err)
+{
+	const struct rte_devargs *devargs = rte_dev_devargs(&vdev->device);
+	const char *text = devargs != NULL && devargs->args != NULL ? devargs->args : "";
+	struct rte_kvargs *args = rte_kvargs_parse(text, ops->arguments);
+	char known[256] = "";
+
+	if (args != NULL)
+		return args;
+	for (const char *const *a = ops->arguments; *a != NULL; a++) {
+		strlcat(known, " ", sizeof(known));
+		strlcat(known, *a, sizeof(known));
+	}
+	dip_fail(err, EINVAL, "arguments \"%s\": expected name=value pairs of%s", text, known);
+	return NULL;
+}
+
+static struct dip_source *open_source(
+	struct rte_vdev_device *vdev, const struct dip_source_ops *ops, struct dip_error *err)
+{
+	struct dip_source *s = NULL;
+	struct rte_kvargs *args = parse_arguments(vdev, ops, err);
+
+	if (args == NULL)
+		return NULL;
+	s = rte_zmalloc("dip_source", sizeof(*s) + ops->private_size, RTE_CACHE_LINE_SIZE);
+	if (s == NULL) {
+		dip_fail(err, ENOMEM, "out of memory");
+		goto out;
+	}
+	s->ops = ops;
+	if (ops->open(s->priv, args, &s->info, err) < 0) {
+		rte_free(s);
+		s = NULL;
+	}
+out:
+	rte_kvargs_free(args);
+	return s;
+}
+
+int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *ops)
+{
+	const char *name = rte_dev_name(&vdev->device);
+	struct dip_error err = {0};
+	struct rte_rawdev *dev;
+	struct dip_source *s;
+
+	if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+		return -ENOTSUP;
+	s = open_source(vdev, ops, &err);
+	if (s == NULL) {
+		rte_log(RTE_LOG_ERR, dip_dma_log, "%s: %s\n", name, err.text);
+		return -EINVAL;
+	}
+	dev = rte_rawdev_pmd_allocate(name, 0, rte_socket_id());
+	if (dev == NULL) {
+		rte_log(RTE_LOG_ERR, dip_dma_log,
+			"%s: no room for another rawdev, or the name is used\n", name);
+		if (ops->close != NULL)
+			ops->close(s->priv);
+		rte_free(s);
+		return -ENODEV;
+	}
+	s->next_seq = dip_dma_next_seq(dev->dev_id);
+	s->counters = dip_dma_counters(dev->dev_id, 0);
+	dip_dma_reset_counters(dev->dev_id);
+	dev->dev_ops = &rawdev_ops;
+	dev->device = &vdev->device;
+	dev->driver_name = ops->name;
+	dev->dev_private = s;
+	return 0;
+}
+
+int dip_source_remove(struct rte_vdev_device *vdev)
+{
+	struct rte_rawdev *dev = rte_rawdev_pmd_get_named_dev(rte_dev_name(&vdev->device));
+
+	return dev != NULL ? rte_rawdev_pmd_release(dev) : -ENODEV;
+}

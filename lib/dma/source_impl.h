@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+/* Private to lib/dma: a virtual source's state, shared by its poll path (source.c) and its rawdev
+ * face (rawdev.c). */
+
+#include <rte_rawdev.h>
+
+#include "dma/source.h"
+
+struct dip_source {
+	const struct dip_source_ops *ops;
+	struct dip_dma_info info;
+	struct dip_dma_conf conf;
+	bool configured;
+	/* Set at start, read by the queues' threads. */
+	uint64_t start_tsc; /* frame 0 is due */
+	uint64_t end;       /* the first seq that never comes */
+	double fps_per_tsc, tsc_per_frame, ns_per_tsc;
+	uint64_t *next_seq;                /* atomic, one for all queues */
+	struct dip_dma_counters *counters; /* an array, one a queue */
+	uint8_t priv[] __rte_cache_aligned;
+};
+
+int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, unsigned int count,
+	rte_rawdev_obj_t context);
