@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <rte_lcore.h>
+#include <rte_log.h>
+#include <rte_malloc.h>
+#include <rte_rawdev.h>
+#include <rte_ring.h>
+
+#include "ingest/ingest.h"
+
+RTE_LOG_REGISTER(dip_ingest_log, dip.ingest, NOTICE);
+
+/* One writer each: the lane's ingest poller. */
+static struct counters {
+	uint64_t proc_offered;
+	uint64_t drops_proc_queue;
+	uint64_t drops_results_queue;
+	uint64_t proc_offer_discarded;
+	uint64_t dma_arch_offered;
+	uint64_t drops_arch_queue;
+	uint64_t arch_offer_discarded;
+	uint64_t ingest_waits;
+} __attribute__((aligned(64))) all_counters[DIP_LANES];
+
+static const struct dip_metric rows[] = {
+	DIP_METRIC(struct counters, proc_offered, "frames", "frames offered to the processors"),
+	DIP_METRIC(struct counters, drops_proc_queue, "frames",
+		"frames not processed: the processors' queue was full"),
+	DIP_METRIC(struct counters, drops_results_queue, "frames",
+		"frames not processed: too many results not yet written"),
+	DIP_METRIC(struct counters, proc_offer_discarded, "frames",
+		"frames not processed: still to be queued at a stop"),
+	DIP_METRIC(struct counters, dma_arch_offered, "frames", "frames offered to the archive"),
+	DIP_METRIC(struct counters, drops_arch_queue, "frames",
+		"frames not archived: the archiver's queue was full"),
+	DIP_METRIC(struct counters, arch_offer_discarded, "frames",
+		"frames not archived: still to be queued at a stop"),
+	DIP_METRIC(struct counters, ingest_waits, "polls",
+		"polls that waited for a full queue (block)"),
+};
+
+DIP_METRICS_REGISTER(ingest_metrics, rows, all_counters)
+
+enum offer { TAKEN, FULL };
+
+struct dip_ingest {
+	struct dip_ingest_conf conf;
+	struct counters *counters;
+	struct dip_dma_poll poll;
+	struct rte_rawdev_buf buf[DIP_INGEST_BURST];
+	struct rte_rawdev_buf *bufs[DIP_INGEST_BURST];
+	/* Frames taken and not yet offered to every sink: frame[next] .. frame[count - 1]. */
+	struct dip_frame *frame[DIP_INGEST_BURST];
+	unsigned int next, count;
+	bool seen;      /* frame[next] is counted as offered */
+	bool arch_done; /* and the archive has it, or has lost it */
+	/* Shared with the control thread, atomic. */
+	bool stop, discard, finished;
+	int error;
+};
+
+static bool wants_archive(const struct dip_ingest *in, const struct dip_frame *frame)
+{
+	return in->conf.arch != NULL && frame->seq % in->conf.nth_archive == 0;
+}
+
+/* With block a full sink is waited for; a stop at once ends the waiting. */
+static bool must_wait(const struct dip_ingest *in)
+{
+	return in->conf.block && !__atomic_load_n(&in->discard, __ATOMIC_RELAXED);
+}
+
+static enum offer offer_arch(struct dip_ingest *in, struct dip_frame *frame)
+{
+	struct dip_desc desc = dip_frame_desc(frame, 0);
+
+	dip_frame_hold(frame, 1);
+	if (rte_ring_enqueue_elem(in->conf.arch, &desc, sizeof(desc)) == 0)
+		return TAKEN;
+	dip_frame_put(frame);
+	return FULL;
+}
+
+/* Hands the caller's reference to the processors. full: which counter says why not. */
+static enum offer offer_proc(struct dip_ingest *in, struct dip_frame *frame, uint64_t **full)
+{
+	struct dip_window *w = in->conf.window;
+	struct dip_desc desc;
+
+	*full = &in->counters->drops_results_queue;
+	if (w != NULL && !dip_window_has_room(w))
+		return FULL;
+	desc = dip_frame_desc(frame, w != NULL ? w->issued : 0);
+	*full = &in->counters->drops_proc_queue;
+	if (rte_ring_enqueue_elem(in->conf.proc, &desc, sizeof(desc)) != 0)
+		return FULL;
+	if (w != NULL)
+		dip_window_issue(w);
+	return TAKEN;
+}
+
+static enum offer step_arch(struct dip_ingest *in, struct dip_frame *frame)
+{
+	struct counters *c = in->counters;
+
+	if (in->arch_done || !wants_archive(in, frame))
+		return TAKEN;
+	if (offer_arch(in, frame) == FULL) {
+		if (must_wait(in))
+			return FULL;
+		dip_count(in->conf.block ? &c->arch_offer_discarded : &c->drops_arch_queue, 1);
+	}
+	in->arch_done = true;
+	return TAKEN;
+}
+
+static enum offer step_proc(struct dip_ingest *in, struct dip_frame *frame)
+{
+	struct counters *c = in->counters;
+	uint64_t *full;
+
+	if (offer_proc(in, frame, &full) == FULL) {
+		if (must_wait(in))
+			return FULL;
+		dip_frame_put(frame);
+		dip_count(in->conf.block ? &c->proc_offer_discarded : full, 1);
+	}
+	return TAKEN;
+}
+
+/* Counted before the first attempt, so that nothing is ever done that was not offered. */
+static void count_offered(struct dip_ingest *in, const struct dip_frame *frame)
+{
+	if (in->seen)
+		return;
+	dip_count(&in->counters->proc_offered, 1);
+	if (wants_archive(in, frame))
+		dip_count(&in->counters->dma_arch_offered, 1);
+	in->seen = true;
+}
+
+/* Offer what has been taken, the archive first: the processors get the ingest's own reference. */
+static unsigned int offer_all(struct dip_ingest *in)
+{
+	unsigned int work = 0;
+
+	for (; in->next < in->count; in->next++) {
+		struct dip_frame *frame = in->frame[in->next];
+
+		count_offered(in, frame);
+		if (step_arch(in, frame) == FULL || step_proc(in, frame) == FULL) {
+			dip_count(&in->counters->ingest_waits, 1);
+			break;
+		}
+		in->seen = in->arch_done = false;
+		work++;
+	}
+	return work;
+}
+
+static void fetch(struct dip_ingest *in)
+{
+	int n = rte_rawdev_dequeue_buffers(in->conf.dev_id, in->bufs, in->conf.burst, &in->poll);
+
+	in->next = 0;
+	in->count = n > 0 ? n : 0;
+	for (unsigned int i = 0; i < in->count; i++)
+		in->frame[i] = in->buf[i].buf_addr;
+	if (n < 0)
+		__atomic_store_n(&in->error, -n, __ATOMIC_RELAXED);
+}
+
+/* After the tickets of the frames before: whatever is below the floor has its ticket by now. */
+static void publish_floor(struct dip_ingest *in)
+{
+	if (in->conf.window != NULL)
+		__atomic_store_n(&in->conf.window->seq_floor, in->poll.seq_floor, __ATOMIC_RELEASE);
+}
+
+static void finish(struct dip_ingest *in)
+{
+	in->poll.seq_floor = UINT64_MAX;
+	publish_floor(in);
+	__atomic_store_n(&in->finished, true, __ATOMIC_RELEASE);
+}
+
+static int ingest_start(void *arg)
+{
+	const struct dip_ingest *in = arg;
+
+	/* Of this thread alone: on Linux "process 0" is the calling thread. */
+	if (in->conf.nice != 0 && setpriority(PRIO_PROCESS, 0, in->conf.nice) < 0)
+		rte_log(RTE_LOG_WARNING, dip_ingest_log,
+			"dma.thread_nice = %d: %s; lcore %u runs with its usual priority\n",
+			in->conf.nice, strerror(errno), rte_lcore_id());
+	return 0;
+}
+
+static unsigned int ingest_poll(void *arg)
+{
+	struct dip_ingest *in = arg;
+
+	if (in->next < in->count)
+		return offer_all(in);
+	if (in->finished)
+		return 0;
+	if (__atomic_load_n(&in->stop, __ATOMIC_RELAXED) || in->poll.ended || in->error != 0) {
+		finish(in);
+		return 1;
+	}
+	fetch(in);
+	publish_floor(in);
+	return offer_all(in);
+}
+
+int dip_ingest_create(const struct dip_ingest_conf *conf, struct dip_ingest **ingest)
+{
+	struct dip_ingest *in = rte_zmalloc("dip_ingest", sizeof(*in), RTE_CACHE_LINE_SIZE);
+
+	if (in == NULL)
+		return -ENOMEM;
+	in->conf = *conf;
+	in->poll.queue = conf->lane;
+	in->counters = &all_counters[conf->lane];
+	for (unsigned int i = 0; i < DIP_INGEST_BURST; i++)
+		in->bufs[i] = &in->buf[i];
+	*ingest = in;
+	return 0;
+}
+
+void dip_ingest_free(struct dip_ingest *in)
+{
+	rte_free(in);
+}
+
+struct dip_poller dip_ingest_poller(struct dip_ingest *in)
+{
+	return (struct dip_poller){
+		.role = "ingest", .start = ingest_start, .poll = ingest_poll, .arg = in};
+}
+
+void dip_ingest_stop(struct dip_ingest *in)
+{
+	__atomic_store_n(&in->stop, true, __ATOMIC_RELAXED);
+}
+
+void dip_ingest_discard(struct dip_ingest *in)
+{
+	__atomic_store_n(&in->discard, true, __ATOMIC_RELAXED);
+	dip_ingest_stop(in);
+}
+
+bool dip_ingest_finished(const struct dip_ingest *in)
+{
+	return __atomic_load_n(&in->finished, __ATOMIC_ACQUIRE);
+}
+
+int dip_ingest_error(const struct dip_ingest *in)
+{
+	return __atomic_load_n(&in->error, __ATOMIC_RELAXED);
+}

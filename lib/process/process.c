@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+
+#include <rte_cycles.h>
+#include <rte_malloc.h>
+
+#include "process/process.h"
+
+/* Frames taken from the ring at once. Few, so that several processors share a short queue. */
+#define BURST 4
+
+/* One writer each: the processor. */
+static struct counters {
+	uint64_t proc_frames;
+	uint64_t results_offered;
+	uint64_t proc_occupied;
+	uint64_t proc_stale_desc;
+	uint64_t proc_discarded;
+	uint64_t proc_empty_polls;
+} __attribute__((aligned(64))) all_counters[DIP_PROCESSORS];
+
+static const struct dip_metric rows[] = {
+	DIP_METRIC(struct counters, proc_frames, "frames", "frames decided"),
+	DIP_METRIC(struct counters, results_offered, "frames", "results handed on to be written"),
+	DIP_METRIC(
+		struct counters, proc_occupied, "sites", "sites found occupied, over all frames"),
+	DIP_METRIC(struct counters, proc_stale_desc, "frames",
+		"descriptors refused: their frame had gone back to the pool"),
+	DIP_METRIC(struct counters, proc_discarded, "frames",
+		"frames queued for processing and discarded at a stop"),
+	DIP_METRIC(struct counters, proc_empty_polls, "polls", "polls that found no frame"),
+};
+
+DIP_METRICS_REGISTER(process_metrics, rows, all_counters)
+
+static struct dip_histogram latency[DIP_PROCESSORS];
+
+struct dip_process {
+	struct dip_process_conf conf;
+	struct counters *counters;
+	struct dip_histogram *latency;
+	double ns_per_tsc;
+	uint32_t *sums;
+	struct dip_result *unwanted; /* takes results when nobody wants them */
+	bool discard;                /* atomic, written by the control thread */
+};
+
+static void decide(struct dip_process *p, const struct dip_frame *frame, struct dip_result *slot)
+{
+	const struct dip_detector *det = p->conf.detector;
+
+	slot->occupied = det->ops->detect(det, frame->pixels, p->sums, slot->bits);
+	slot->latency_ns = (rte_rdtsc() - frame->tsc) * p->ns_per_tsc;
+	slot->seq = frame->seq;
+	slot->timestamp_ns = frame->timestamp_ns;
+	dip_histogram_record(p->latency, slot->latency_ns);
+	dip_count(&p->counters->proc_occupied, slot->occupied);
+	dip_count(&p->counters->proc_frames, 1);
+}
+
+static void handle(struct dip_process *p, const struct dip_desc *desc)
+{
+	struct dip_window *w = p->conf.window;
+	struct dip_result *slot = w != NULL ? dip_window_slot(w, desc->ticket) : p->unwanted;
+	struct dip_frame *frame = dip_desc_frame(desc);
+
+	slot->kind = DIP_RESULT_HOLE;
+	if (frame == NULL) {
+		dip_count(&p->counters->proc_stale_desc, 1);
+	} else if (__atomic_load_n(&p->discard, __ATOMIC_RELAXED)) {
+		dip_count(&p->counters->proc_discarded, 1);
+	} else {
+		slot->kind = DIP_RESULT_FRAME;
+		decide(p, frame, slot);
+	}
+	if (w != NULL) {
+		if (slot->kind == DIP_RESULT_FRAME)
+			dip_count(&p->counters->results_offered, 1);
+		dip_window_publish(slot, desc->ticket);
+	}
+	if (frame != NULL)
+		dip_frame_put(frame);
+}
+
+static unsigned int process_poll(void *arg)
+{
+	struct dip_process *p = arg;
+	struct dip_desc desc[BURST];
+	unsigned int n =
+		rte_ring_dequeue_burst_elem(p->conf.ring, desc, sizeof(desc[0]), BURST, NULL);
+
+	for (unsigned int i = 0; i < n; i++)
+		handle(p, &desc[i]);
+	if (n == 0)
+		dip_count(&p->counters->proc_empty_polls, 1);
+	return n;
+}
+
+int dip_process_create(const struct dip_process_conf *conf, struct dip_process **process)
+{
+	unsigned int sites = conf->detector->sites;
+	struct dip_process *p =
+		rte_zmalloc_socket("dip_process", sizeof(*p), RTE_CACHE_LINE_SIZE, conf->socket);
+
+	if (p == NULL)
+		return -ENOMEM;
+	p->conf = *conf;
+	p->counters = &all_counters[conf->index];
+	p->latency = &latency[conf->index];
+	p->ns_per_tsc = 1e9 / rte_get_tsc_hz();
+	p->sums = rte_zmalloc_socket(
+		"dip_process", (sites + 16) * sizeof(*p->sums), RTE_CACHE_LINE_SIZE, conf->socket);
+	p->unwanted =
+		rte_zmalloc_socket("dip_process", sizeof(*p->unwanted) + dip_occupancy_bytes(sites),
+			RTE_CACHE_LINE_SIZE, conf->socket);
+	if (p->sums == NULL || p->unwanted == NULL) {
+		dip_process_free(p);
+		return -ENOMEM;
+	}
+	*process = p;
+	return 0;
+}
+
+void dip_process_free(struct dip_process *p)
+{
+	if (p == NULL)
+		return;
+	rte_free(p->sums);
+	rte_free(p->unwanted);
+	rte_free(p);
+}
+
+struct dip_poller dip_process_poller(struct dip_process *p)
+{
+	return (struct dip_poller){.role = "process", .poll = process_poll, .arg = p};
+}
+
+void dip_process_discard(struct dip_process *p)
+{
+	__atomic_store_n(&p->discard, true, __ATOMIC_RELAXED);
+}
+
+const struct dip_histogram *dip_process_latency(void)
+{
+	return latency;
+}

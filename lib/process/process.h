@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdbool.h>
+
+#include <rte_ring_elem.h>
+
+#include "detect/detector.h"
+#include "frame/frame.h"
+#include "lcore/lcore.h"
+#include "metrics/histogram.h"
+#include "results/window.h"
+
+/* The process poller: takes frames from its lane's ring, decides which sites are occupied, writes
+ * the result into the lane's window and gives the frame back. */
+
+#define DIP_PROCESSORS 128
+
+struct dip_process_conf {
+	unsigned int index;    /* 0..DIP_PROCESSORS - 1, one for each processor */
+	struct rte_ring *ring; /* of struct dip_desc */
+	const struct dip_detector *detector;
+	struct dip_window *window; /* the lane's; NULL: nobody wants results */
+	int socket;                /* NUMA node of its lcore */
+};
+
+struct dip_process;
+
+/* Returns 0 or -ENOMEM. Main lcore. */
+int dip_process_create(const struct dip_process_conf *conf, struct dip_process **process);
+void dip_process_free(struct dip_process *process); /* NULL is allowed */
+
+/* The poller; its arg is the struct dip_process. */
+struct dip_poller dip_process_poller(struct dip_process *process);
+
+/* From now on frames are given back undecided, counted as discarded. Any thread. */
+void dip_process_discard(struct dip_process *process);
+
+/* Arrival to decision, one histogram a processor. Static storage; any thread. */
+const struct dip_histogram *dip_process_latency(void);

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+
+#include <rte_common.h>
+#include <rte_malloc.h>
+
+#include "results/window.h"
+
+int dip_window_create(
+	uint64_t size, unsigned int bits_bytes, struct dip_window **out, struct dip_error *err)
+{
+	struct dip_window *w = rte_zmalloc("dip_window", sizeof(*w), RTE_CACHE_LINE_SIZE);
+
+	if (w == NULL)
+		return dip_fail(err, ENOMEM, "results window: out of memory");
+	w->size = rte_align64pow2(size);
+	w->slot_bytes = RTE_ALIGN_CEIL(sizeof(struct dip_result) + bits_bytes, (size_t)64);
+	w->slots = rte_zmalloc("dip_window", w->size * w->slot_bytes, RTE_CACHE_LINE_SIZE);
+	if (w->slots == NULL) {
+		dip_fail(err, ENOMEM,
+			"proc.results_window: %zu bytes for the results of %lu frames not found; "
+			"expected a smaller window, or more memory for EAL",
+			w->size * w->slot_bytes, (unsigned long)w->size);
+		rte_free(w);
+		return -ENOMEM;
+	}
+	*out = w;
+	return 0;
+}
+
+void dip_window_free(struct dip_window *w)
+{
+	if (w == NULL)
+		return;
+	rte_free(w->slots);
+	rte_free(w);
+}
