@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include "archive/archiver_impl.h"
+#include "archive/format.h"
+
+RTE_LOG_REGISTER(dip_archive_log, dip.archive, NOTICE);
+
+#define UPKEEP_MS 100 /* from one look at index and file to the next */
+#define BURST 64      /* frames taken a poll, so that completions are seen in time */
+
+/* The next frame to be written: one that an error sent back, or one from the ring. */
+static struct dip_frame *next_frame(struct dip_archiver *a)
+{
+	struct dip_frame *frame;
+	struct dip_desc desc;
+
+	if (a->again_first < a->again_end)
+		return a->again[a->again_first++];
+	while (a->held < a->conf.max_inflight &&
+		rte_ring_dequeue_elem(a->conf.ring, &desc, sizeof(desc)) == 0) {
+		frame = dip_desc_frame(&desc);
+		if (frame == NULL) {
+			dip_count(&dip_archive_counters->arch_stale_desc, 1);
+			continue;
+		}
+		__atomic_store_n(&a->held, a->held + 1, __ATOMIC_RELEASE);
+		return frame;
+	}
+	return NULL;
+}
+
+static void seal(struct dip_archiver *a, struct dip_frame *frame)
+{
+	struct dip_trailer fields = {
+		.seq = frame->seq, .timestamp_ns = frame->timestamp_ns, .run_id = a->conf.run_id};
+
+	if (a->conf.segment.npy)
+		dip_record_seal(frame->pixels, a->image_bytes, a->segment.stride, &fields,
+			a->conf.checksum);
+}
+
+/* Put one write on the queue: as many frames as there are, fit into a write and into the segment.
+ * Inside an episode a single frame tries. Returns the frames. */
+static unsigned int add_write(struct dip_archiver *a, unsigned int most)
+{
+	struct dip_frame *frames[DIP_GATHER];
+	uint64_t room = a->segment.capacity - a->next_slot;
+	unsigned int n = 0;
+
+	most = RTE_MIN(most, a->failing ? 1 : a->gather);
+	while (n < most && n < room && (frames[n] = next_frame(a)) != NULL)
+		seal(a, frames[n++]);
+	if (n == 0)
+		return 0;
+	dip_fifo_add(&a->fifo, a->segment.fd, dip_segment_offset(&a->segment, a->next_slot),
+		a->segment.stride, frames, n);
+	a->next_slot += n;
+	return n;
+}
+
+static unsigned int let_go(struct dip_archiver *a, uint64_t *counter)
+{
+	unsigned int n;
+
+	for (n = 0; n < BURST; n++) {
+		struct dip_frame *frame = next_frame(a);
+
+		if (frame == NULL)
+			break;
+		dip_archive_release(a, frame, counter);
+	}
+	return n;
+}
+
+static bool waiting(const struct dip_archiver *a)
+{
+	return a->again_first < a->again_end || !rte_ring_empty(a->conf.ring);
+}
+
+static unsigned int fill(struct dip_archiver *a)
+{
+	uint64_t from = a->fifo.tail;
+	unsigned int work = 0, n;
+
+	if (!waiting(a))
+		return 0;
+	if (__atomic_load_n(&a->discard, __ATOMIC_RELAXED))
+		return let_go(a, &dip_archive_counters->arch_discarded);
+	/* Inside an episode one write tries at a time; frames between attempts are lost. */
+	if (a->failing && rte_rdtsc() < a->retry_tsc)
+		return let_go(a, &dip_archive_counters->arch_io_errors);
+	if (a->failing && a->fifo.head != a->fifo.tail)
+		return 0;
+	while (work < BURST && !dip_fifo_full(&a->fifo) && dip_archive_have_room(a)) {
+		n = add_write(a, BURST - work);
+		work += n;
+		if (n == 0 || a->failing)
+			break;
+	}
+	dip_fifo_submit(&a->fifo, from);
+	return work;
+}
+
+/* What need not be done for each frame. */
+static void upkeep(struct dip_archiver *a)
+{
+	uint64_t now = rte_rdtsc();
+
+	if (a->segment.fd < 0 || now < a->upkeep_tsc)
+		return;
+	a->upkeep_tsc = dip_archive_after_ms(UPKEEP_MS);
+	/* An index that cannot be written now is tried again, at the latest at the close. */
+	dip_segment_write_index(&a->segment);
+	if (a->removed || dip_segment_linked(&a->segment))
+		return;
+	a->removed = true;
+	dip_count(&dip_archive_counters->arch_segment_errors, 1);
+	rte_log(RTE_LOG_ERR, dip_archive_log,
+		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
+		a->segment.path, a->segment.committed);
+}
+
+static unsigned int archive_poll(void *arg)
+{
+	struct dip_archiver *a = arg;
+	unsigned int work = dip_fifo_reap(&a->fifo);
+
+	work += dip_archive_commit(a);
+	work += fill(a);
+	upkeep(a);
+	__atomic_store_n(
+		&dip_archive_counters->arch_short_writes, a->fifo.short_writes, __ATOMIC_RELAXED);
+	return work;
+}
+
+static int archive_start(void *arg)
+{
+	struct dip_archiver *a = arg;
+	struct dip_error err;
+	int ret = a->fifo.ops->open(a->fifo.depth, &a->fifo.io, &err);
+
+	if (ret == 0 || strcmp(a->fifo.ops->name, "pwrite") == 0)
+		return ret;
+	rte_log(RTE_LOG_NOTICE, dip_archive_log, "%s: %s; writing with pwrite instead\n",
+		a->fifo.ops->name, err.text);
+	a->fifo.ops = dip_io_find("pwrite");
+	return a->fifo.ops->open(a->fifo.depth, &a->fifo.io, &err);
+}
+
+static void archive_stop(void *arg)
+{
+	struct dip_archiver *a = arg;
+
+	/* What is in flight belongs to the kernel until it ends. */
+	__atomic_store_n(&a->discard, true, __ATOMIC_RELAXED);
+	while (a->held > 0 || waiting(a))
+		archive_poll(a);
+	dip_archive_close_segment(a);
+	a->fifo.ops->close(a->fifo.io);
+}
+
+static int allocate(struct dip_archiver *a)
+{
+	a->again = calloc(a->conf.max_inflight, sizeof(*a->again));
+	a->spare = calloc(a->conf.max_inflight, sizeof(*a->spare));
+	if (a->again == NULL || a->spare == NULL)
+		return -ENOMEM;
+	return dip_fifo_create(&a->fifo, dip_io_find(a->conf.backend), a->conf.depth);
+}
+
+int dip_archiver_create(
+	const struct dip_archiver_conf *conf, struct dip_archiver **archiver, struct dip_error *err)
+{
+	size_t stride = dip_segment_stride(&conf->segment);
+	struct dip_archiver *a = calloc(1, sizeof(*a));
+	int ret;
+
+	if (a == NULL)
+		return dip_fail(err, ENOMEM, "archiver: out of memory");
+	a->conf = *conf;
+	a->segment.fd = -1;
+	a->image_bytes = (size_t)conf->segment.width * conf->segment.height * sizeof(uint16_t);
+	a->gather = RTE_MAX(RTE_MIN(conf->gather_bytes / stride, (size_t)DIP_GATHER), (size_t)1);
+	a->ns_per_tsc = 1e9 / rte_get_tsc_hz();
+	ret = allocate(a);
+	if (ret < 0)
+		dip_fail(err, ENOMEM, "archiver: out of memory");
+	else
+		ret = dip_archive_open_segment(a, err);
+	if (ret < 0) {
+		dip_archiver_free(a);
+		return ret;
+	}
+	*archiver = a;
+	return 0;
+}
+
+void dip_archiver_free(struct dip_archiver *a)
+{
+	if (a == NULL)
+		return;
+	dip_archive_close_segment(a);
+	dip_fifo_free(&a->fifo);
+	free(a->again);
+	free(a->spare);
+	free(a);
+}
+
+struct dip_poller dip_archiver_poller(struct dip_archiver *a)
+{
+	return (struct dip_poller){.role = "archive",
+		.start = archive_start,
+		.poll = archive_poll,
+		.stop = archive_stop,
+		.arg = a};
+}
+
+void dip_archiver_discard(struct dip_archiver *a)
+{
+	__atomic_store_n(&a->discard, true, __ATOMIC_RELAXED);
+}
+
+unsigned int dip_archiver_held(const struct dip_archiver *a)
+{
+	return __atomic_load_n(&a->held, __ATOMIC_ACQUIRE);
+}

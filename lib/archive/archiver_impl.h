@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+/* Private to lib/archive: the archiver's state, shared by its poller (archiver.c), its segments and
+ * its error handling (commit.c). Everything runs on the archiver's lcore. */
+
+#include <rte_log.h>
+
+#include "archive/archiver.h"
+#include "archive/fifo.h"
+
+/* One writer: the archive poller. */
+struct dip_archive_counters {
+	uint64_t arch_frames;
+	uint64_t arch_bytes;
+	uint64_t arch_rotations;
+	uint64_t arch_stale_desc;
+	uint64_t arch_io_errors;
+	uint64_t arch_discarded;
+	uint64_t arch_segments;
+	uint64_t arch_short_writes;
+	uint64_t arch_segment_errors;
+} __attribute__((aligned(64)));
+
+extern struct dip_archive_counters dip_archive_counters[1];
+extern int dip_archive_log;
+
+struct dip_archiver {
+	struct dip_archiver_conf conf;
+	struct dip_fifo fifo;
+	struct dip_segment segment; /* fd < 0: none is open */
+	unsigned int next_number;
+	uint64_t next_slot; /* of the segment, for the next write */
+	size_t image_bytes;
+	unsigned int gather; /* frames in one write, at most */
+	double ns_per_tsc;
+	uint64_t upkeep_tsc;
+	/* An episode of failures, and frames that a failure sent back to be written again. */
+	bool failing, removed;
+	uint64_t retry_tsc, lost_before;
+	struct dip_frame **again, **spare; /* max_inflight entries each */
+	unsigned int again_first, again_end;
+	unsigned int held; /* atomic, read by the control thread */
+	bool discard;      /* atomic, written by the control thread */
+};
+
+/* Count the frame and give it back. */
+static inline void dip_archive_release(
+	struct dip_archiver *a, struct dip_frame *frame, uint64_t *counter)
+{
+	dip_count(counter, 1);
+	dip_frame_put(frame);
+	__atomic_store_n(&a->held, a->held - 1, __ATOMIC_RELEASE);
+}
+
+uint64_t dip_archive_after_ms(unsigned int ms);
+
+int dip_archive_open_segment(struct dip_archiver *a, struct dip_error *err);
+void dip_archive_close_segment(struct dip_archiver *a);
+
+/* Have a segment with room for one more record. False: not now. */
+bool dip_archive_have_room(struct dip_archiver *a);
+
+/* Count and give back, in order, what has been written. Returns the writes handled. */
+unsigned int dip_archive_commit(struct dip_archiver *a);

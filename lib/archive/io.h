@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "util/error.h"
+
+/* How the archiver's bytes get to a file: a back end takes writes and says later how each ended.
+ * Drivers in drivers/archive/ register themselves; the program reaches them by name. All calls of
+ * one instance come from one thread. */
+
+/* The request and its buffers belong to the back end from submit until reap returns it. */
+struct dip_io_request {
+	int fd;
+	uint64_t offset; /* bytes from the start of the file */
+	struct iovec *iov;
+	unsigned int iovs;
+	ssize_t result; /* bytes written (short is normal), or a negative errno */
+};
+
+struct dip_io; /* an instance, private to its back end */
+
+struct dip_io_ops {
+	STAILQ_ENTRY(dip_io_ops) next;
+	const char *name;
+
+	/* Returns 0 or a negative errno with *err. depth: most requests at a time. On the thread
+	 * that makes the other calls. */
+	int (*open)(unsigned int depth, struct dip_io **io, struct dip_error *err);
+
+	/* Take n requests, at most depth outstanding with those before. Never fails: what cannot be
+	 * started ends with a negative result. */
+	void (*submit)(struct dip_io *io, struct dip_io_request **requests, unsigned int n);
+
+	/* Up to max requests that have ended, in any order. Never waits. */
+	unsigned int (*reap)(struct dip_io *io, struct dip_io_request **ended, unsigned int max);
+
+	/* No request may be outstanding. NULL is allowed. */
+	void (*close)(struct dip_io *io);
+};
+
+void dip_io_register(struct dip_io_ops *ops);
+const struct dip_io_ops *dip_io_find(const char *name); /* NULL: no such */
+void dip_io_list(FILE *out);                            /* a line each */
+
+#define DIP_IO_REGISTER(ops)                                                                       \
+	static void __attribute__((constructor)) ops##_register(void)                              \
+	{                                                                                          \
+		dip_io_register(&ops);                                                             \
+	}
