@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_rawdev.h>
+#include <rte_ring.h>
+
+#include "archive/format.h"
+#include "build.h"
+#include "check.h"
+
+#define PAGE 4096
+/* Small frames come in bursts of about this many bytes: half of an L1 cache and a fraction of any
+ * L2, so that a frame is decided before later ones push it out. */
+#define BURST_BYTES 65536
+
+static bool archiving(const struct settings *s)
+{
+	return s->main.nth_archive > 0;
+}
+
+static bool blocking(const struct settings *s)
+{
+	return strcmp(s->main.overrun, "block") == 0;
+}
+
+size_t pipeline_slab_bytes(const struct settings *s, size_t image_bytes)
+{
+	bool npy = strcmp(s->arch.format, "npy") == 0;
+
+	if (archiving(s) && npy)
+		image_bytes = dip_record_bytes(image_bytes, s->arch.block_bytes);
+	return RTE_ALIGN_CEIL(image_bytes, (size_t)PAGE);
+}
+
+/* How many slabs each sink may hold. With drop no sink may hold them all: a quarter stays for the
+ * others, so that a stalled disk never starves the decisions, nor they it. */
+struct shares {
+	unsigned int proc_ring; /* frames, of each lane */
+	unsigned int arch_ring, arch_inflight;
+};
+
+static struct shares share_slabs(const struct settings *s, unsigned int lanes)
+{
+	int64_t slabs = s->main.slabs, quota = slabs - RTE_MAX(slabs / 4, (int64_t)1), inflight;
+
+	if (blocking(s))
+		return (struct shares){.proc_ring = s->proc.ring_size,
+			.arch_ring = s->arch.ring_size,
+			.arch_inflight = RTE_MIN(s->arch.max_inflight, slabs)};
+	inflight = RTE_MIN(s->arch.max_inflight, RTE_MAX(quota / 2, (int64_t)1));
+	return (struct shares){
+		.proc_ring = RTE_MIN(s->proc.ring_size, RTE_MAX(quota / lanes, (int64_t)1)),
+		.arch_ring = RTE_MIN(s->arch.ring_size, RTE_MAX(quota - inflight, (int64_t)1)),
+		.arch_inflight = inflight,
+	};
+}
+
+static int create_ring(const char *name, unsigned int index, unsigned int size, unsigned int flags,
+	struct rte_ring **ring, struct dip_error *err)
+{
+	char full[RTE_RING_NAMESIZE];
+
+	snprintf(full, sizeof(full), "dip_%s%u", name, index);
+	*ring = rte_ring_create_elem(
+		full, sizeof(struct dip_desc), size, SOCKET_ID_ANY, flags | RING_F_EXACT_SZ);
+	if (*ring == NULL)
+		return dip_fail(err, rte_errno, "ring %s of %u frames: %s", full, size,
+			rte_strerror(rte_errno));
+	return 0;
+}
+
+static unsigned int processors_of(const struct placement *p, unsigned int lane)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < p->processors; i++)
+		n += p->process_lane[i] == lane;
+	return n;
+}
+
+static unsigned int lcores_used(const struct pipeline *p)
+{
+	return p->placement.lanes + p->placement.processors + 1;
+}
+
+static int create_pool(struct pipeline *p, struct dip_error *err)
+{
+	struct dip_frame_pool_conf conf = {
+		.name = "dip_frames",
+		.slabs = p->settings->main.slabs,
+		.record_bytes = pipeline_slab_bytes(p->settings, p->image_bytes),
+		.lcores = lcores_used(p),
+		.socket = SOCKET_ID_ANY,
+	};
+
+	return dip_frame_pool_create(&conf, &p->pool, err);
+}
+
+static int create_lane(
+	struct pipeline *p, unsigned int i, const struct shares *shares, struct dip_error *err)
+{
+	const struct settings *s = p->settings;
+	struct lane *lane = &p->lane[i];
+	struct dip_ingest_conf conf = {
+		.lane = i,
+		.dev_id = p->dev_id,
+		.burst = RTE_MAX(
+			RTE_MIN(RTE_MIN((size_t)DIP_INGEST_BURST, BURST_BYTES / p->image_bytes),
+				(size_t)s->main.slabs / (2 * p->placement.lanes)),
+			(size_t)1),
+		.arch = p->arch_ring,
+		.nth_archive = s->main.nth_archive,
+		.block = blocking(s),
+		.nice = s->dma.thread_nice,
+	};
+	unsigned int flags = RING_F_SP_ENQ;
+	int ret;
+
+	if (processors_of(&p->placement, i) == 1)
+		flags |= RING_F_SC_DEQ;
+	ret = create_ring("proc", i, shares->proc_ring, flags, &lane->ring, err);
+	if (ret == 0 && p->outputs.results_fd >= 0)
+		ret = dip_window_create(s->proc.results_window,
+			dip_occupancy_bytes(p->detector->sites), &lane->window, err);
+	if (ret < 0)
+		return ret;
+	conf.proc = lane->ring;
+	conf.window = lane->window;
+	ret = dip_ingest_create(&conf, &lane->ingest);
+	return ret < 0 ? dip_fail(err, -ret, "ingest: out of memory") : 0;
+}
+
+static int create_process(struct pipeline *p, unsigned int i, struct dip_error *err)
+{
+	const struct lane *lane = &p->lane[p->placement.process_lane[i]];
+	struct dip_process_conf conf = {
+		.index = i,
+		.ring = lane->ring,
+		.detector = p->detector,
+		.window = lane->window,
+		.socket = rte_lcore_to_socket_id(p->placement.process[i]),
+	};
+	int ret = dip_process_create(&conf, &p->process[i]);
+
+	return ret < 0 ? dip_fail(err, -ret, "processor: out of memory") : 0;
+}
+
+static int create_archiver(struct pipeline *p, const struct shares *shares, struct dip_error *err)
+{
+	const struct settings *s = p->settings;
+	struct dip_archiver_conf conf = {
+		.segment =
+			{
+				.npy = strcmp(s->arch.format, "npy") == 0,
+				.width = p->info.width,
+				.height = p->info.height,
+				.segment_bytes = s->arch.segment_bytes,
+				.block_bytes = s->arch.block_bytes,
+				.direct = s->arch.direct_io,
+				.make_index = s->arch.make_index,
+			},
+		.ring = p->arch_ring,
+		.backend = s->arch.use_io_uring ? "uring" : "pwrite",
+		.depth = s->arch.uring_qd,
+		.max_inflight = shares->arch_inflight,
+		.gather_bytes = s->arch.io_buffer_bytes,
+		.checksum = s->arch.checksum,
+	};
+
+	snprintf(conf.segment.dir, sizeof(conf.segment.dir), "%s", p->outputs.archive);
+	snprintf(
+		conf.segment.prefix, sizeof(conf.segment.prefix), "%s", s->arch.arch_output_prefix);
+	if (getrandom(&conf.run_id, sizeof(conf.run_id), 0) != sizeof(conf.run_id))
+		return dip_fail(err, errno, "getrandom: %s", strerror(errno));
+	return dip_archiver_create(&conf, &p->archiver, err);
+}
+
+static int create_results(struct pipeline *p, struct dip_error *err)
+{
+	const struct settings *s = p->settings;
+	struct dip_window *windows[PLACEMENT_MAX];
+	struct dip_results_conf conf = {
+		.windows = windows,
+		.lanes = p->placement.lanes,
+		.sites = p->detector->sites,
+		.fd = p->outputs.results_fd,
+		.file = p->outputs.results,
+		.print_stdout = s->proc.print_stdout,
+		.interval_print = s->proc.interval_print,
+	};
+	int ret;
+
+	for (unsigned int i = 0; i < p->placement.lanes; i++)
+		windows[i] = p->lane[i].window;
+	ret = dip_results_create(&conf, &p->results);
+	return ret < 0 ? dip_fail(err, -ret, "results: out of memory") : 0;
+}
+
+static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error *err)
+{
+	const struct settings *s = p->settings;
+	struct dip_dma_conf conf = {
+		.pool = p->pool,
+		.fps = s->dma.pace_frames ? s->main.fps : 0,
+		.limit = limit,
+		.queues = p->placement.lanes,
+		.loop = s->dma.loop_frames,
+		.block = blocking(s),
+	};
+	struct rte_rawdev_info info = {.dev_private = &conf};
+	int ret = rte_rawdev_configure(p->dev_id, &info, sizeof(conf));
+
+	return ret < 0 ? dip_fail(err, -ret, "the source refuses its configuration: %s",
+				 strerror(-ret))
+		       : 0;
+}
+
+int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
+{
+	struct shares shares = share_slabs(p->settings, p->placement.lanes);
+	int ret = create_pool(p, err);
+
+	if (ret == 0)
+		ret = configure_source(p, limit, err);
+	if (ret == 0 && archiving(p->settings))
+		ret = create_ring("arch", 0, shares.arch_ring,
+			RING_F_SC_DEQ | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
+			&p->arch_ring, err);
+	if (ret == 0)
+		ret = outputs_create(p->settings, &p->outputs, err);
+	for (unsigned int i = 0; ret == 0 && i < p->placement.lanes; i++)
+		ret = create_lane(p, i, &shares, err);
+	for (unsigned int i = 0; ret == 0 && i < p->placement.processors; i++)
+		ret = create_process(p, i, err);
+	if (ret == 0 && archiving(p->settings))
+		ret = create_archiver(p, &shares, err);
+	if (ret == 0 && p->outputs.results_fd >= 0)
+		ret = create_results(p, err);
+	return ret;
+}
+
+/* --- the decision: grid, threshold, kernel --- */
+
+static int ask_source(struct pipeline *p, struct dip_error *err)
+{
+	struct rte_rawdev_info info = {.dev_private = &p->info};
+	int ret = rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
+
+	if (ret < 0)
+		return dip_fail(
+			err, EINVAL, "the device is no DMA source of ours: %s", strerror(-ret));
+	p->image_bytes = (size_t)p->info.width * p->info.height * sizeof(uint16_t);
+	return check_geometry(p->settings, p->info.width, p->info.height, err);
+}
+
+int build_decision(struct pipeline *p, struct dip_error *err)
+{
+	const struct settings *s = p->settings;
+	const struct dip_detector_ops *ops = dip_detector_find(s->proc.detector);
+	struct dip_grid grid = {
+		.row_start = s->pois.row_start,
+		.col_start = s->pois.col_start,
+		.row_end = s->pois.row_end,
+		.col_end = s->pois.col_end,
+		.roi_h = s->pois.roi_h,
+		.roi_w = s->pois.roi_w,
+	};
+	struct dip_sites sites;
+	struct dip_detector_conf conf = {.sites = &sites, .kernel = s->proc.kernel};
+	int ret = ask_source(p, err);
+
+	if (ret == 0)
+		ret = dip_threshold_poisson(s->pois.lambda_empty, s->pois.lambda_occ,
+			s->pois.fp_target, s->pois.max_k, &p->threshold, err);
+	if (ret < 0)
+		return ret;
+	conf.threshold = p->threshold.t;
+	conf.width = p->info.width;
+	conf.height = p->info.height;
+	ret = dip_sites_grid(&grid, p->info.width, p->info.height, &sites, err);
+	if (ret < 0)
+		return ret;
+	ret = ops->create(&p->detector, &conf, err);
+	dip_sites_free(&sites);
+	return ret;
+}
+
+/* Workers in the order of their use: the one on dma.cpu_affinity's CPU first. */
+static int list_workers(
+	const struct settings *s, unsigned int *workers, unsigned int *count, struct dip_error *err)
+{
+	int64_t cpu = s->dma.cpu_affinity;
+	unsigned int id, n = 0;
+	bool found = cpu < 0;
+
+	RTE_LCORE_FOREACH_WORKER(id)
+	{
+		workers[n++] = id;
+		if (cpu >= 0 && rte_lcore_to_cpu_id(id) == cpu && !found) {
+			workers[n - 1] = workers[0];
+			workers[0] = id;
+			found = true;
+		}
+	}
+	*count = n;
+	if (n == 0 && rte_lcore_to_cpu_id(rte_get_main_lcore()) == cpu)
+		found = true;
+	if (!found)
+		return dip_fail(err, EINVAL,
+			"dma.cpu_affinity = %" PRId64
+			": no worker lcore is on that CPU; expected the CPU of "
+			"one of EAL's lcores, or -1",
+			cpu);
+	return 0;
+}
+
+int build_placement(struct pipeline *p, struct dip_error *err)
+{
+	unsigned int workers[RTE_MAX_LCORE];
+	struct placement_request request = {
+		.settings = p->settings,
+		.main_lcore = rte_get_main_lcore(),
+		.workers = workers,
+		.max_queues = RTE_MIN(p->info.max_queues, DIP_LANES),
+		.archiving = archiving(p->settings),
+	};
+
+	if (list_workers(p->settings, workers, &request.worker_count, err) < 0)
+		return -EINVAL;
+	return place(&request, &p->placement, err);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "cmdline.h"
+#include "pipeline.h"
+
+/* The control poller of the main lcore: ends the run when its time is over, its source has ended
+ * or a signal comes, sees it drained, prints progress, keeps the ledger.
+ *
+ *	running --(time, end, signal, failure)--> draining --(all queues empty)--> halted
+ *	                                             |  second signal, or drain_queues = false:
+ *	                                             +--> what is queued is discarded, and counted
+ */
+struct control {
+	struct pipeline *pipeline;
+	const struct command *command;
+	bool drain;
+	uint64_t deadline_tsc; /* 0: none */
+	uint64_t next_tsc, next_report_tsc, next_ledger_tsc;
+	bool stopping, discarding, unbalanced;
+};
+
+/* Catch SIGINT and SIGTERM (a third one kills), and let a closed pipe be a write error. */
+void control_catch_signals(void);
+
+/* seconds: of the run, 0 for no end. */
+void control_init(struct control *control, struct pipeline *pipeline, const struct command *command,
+	bool drain, double seconds);
+
+/* Its poller; arg is the struct control. */
+struct dip_poller control_poller(struct control *control);

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+
+#include "launch.h"
+
+#define MIB (1 << 20)
+/* Beside the slabs: rings, windows, EAL's own. */
+#define OVERHEAD_BYTES ((size_t)64 * MIB)
+/* Chosen lcores that process, when the user says nothing: beyond that one source is the limit. */
+#define PROCESSORS_AUTO 4
+
+/* --- CPUs --- */
+
+static unsigned int allowed_cpus(unsigned int *cpus, unsigned int max)
+{
+	unsigned int n = 0;
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		return 0;
+	for (unsigned int cpu = 0; cpu < CPU_SETSIZE && n < max; cpu++)
+		if (CPU_ISSET(cpu, &set))
+			cpus[n++] = cpu;
+	return n;
+}
+
+/* The CPU that dma.cpu_affinity asks for comes first: the first worker is the first to ingest. */
+static int put_first(
+	unsigned int *cpus, unsigned int n, const struct settings *settings, struct dip_error *err)
+{
+	int64_t wanted = settings->dma.cpu_affinity;
+
+	if (wanted < 0)
+		return 0;
+	for (unsigned int i = 0; i < n; i++) {
+		if (cpus[i] != wanted)
+			continue;
+		memmove(&cpus[1], &cpus[0], i * sizeof(cpus[0]));
+		cpus[0] = wanted;
+		return 0;
+	}
+	return dip_fail(err, EINVAL,
+		"dma.cpu_affinity = %" PRId64
+		": this process may not use that CPU; expected one of its "
+		"own (taskset -p $$ shows them), or -1",
+		wanted);
+}
+
+/* "0@(0,1),1@0,2@1,3@(0,1)": main floats, workers 1.. are pinned, the last one, for the archive,
+ * floats as well: it sleeps most of the time and must not take a CPU from a processor. */
+static int choose_lcores(
+	const struct settings *settings, char *text, size_t size, struct dip_error *err)
+{
+	unsigned int cpus[CPU_SETSIZE], n = allowed_cpus(cpus, CPU_SETSIZE), workers, used = 0;
+	bool split = strcmp(settings->lcores.layout, "split") == 0;
+	char all[2048] = "(";
+
+	if (put_first(cpus, n, settings, err) < 0)
+		return -EINVAL;
+	workers = settings->proc.worker_threads > 0 ? settings->proc.worker_threads + split
+						    : PROCESSORS_AUTO;
+	workers = workers < n ? workers : n;
+	for (unsigned int i = 0, at = 1; i < n && at < sizeof(all) - 8; i++)
+		at += sprintf(all + at, "%u%c", cpus[i], i + 1 < n ? ',' : ')');
+	used = snprintf(text, size, "0@%s", all);
+	for (unsigned int i = 0; i < workers; i++)
+		used += snprintf(text + used, size - used, ",%u@%u", i + 1, cpus[i]);
+	if (settings->main.nth_archive > 0)
+		used += snprintf(text + used, size - used, ",%u@%s", workers + 1, all);
+	return used < size ? 0 : dip_fail(err, E2BIG, "too many CPUs; give EAL arguments yourself");
+}
+
+/* --- memory --- */
+
+static size_t read_number(const char *path)
+{
+	unsigned long value = 0;
+	FILE *f = fopen(path, "r");
+
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%lu", &value) != 1)
+		value = 0;
+	fclose(f);
+	return value;
+}
+
+static size_t free_hugepage_bytes(void)
+{
+	const char *base = "/sys/kernel/mm/hugepages";
+	DIR *dir = opendir(base);
+	struct dirent *entry;
+	size_t bytes = 0;
+
+	if (dir == NULL)
+		return 0;
+	while ((entry = readdir(dir)) != NULL) {
+		char path[512];
+		unsigned long kib;
+
+		if (sscanf(entry->d_name, "hugepages-%lukB", &kib) != 1)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/free_hugepages", base, entry->d_name);
+		bytes += read_number(path) * kib * 1024;
+	}
+	closedir(dir);
+	return bytes;
+}
+
+static size_t available_bytes(void)
+{
+	unsigned long kib = 0;
+	char line[128];
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	if (f == NULL)
+		return SIZE_MAX;
+	while (fgets(line, sizeof(line), f) != NULL && sscanf(line, "MemAvailable: %lu", &kib) != 1)
+		;
+	fclose(f);
+	return kib > 0 ? kib * 1024 : SIZE_MAX;
+}
+
+/* --- EAL --- */
+
+struct arguments {
+	char *argv[32];
+	int argc;
+	char lcores[4096];
+	char megabytes[32];
+};
+
+static void add(struct arguments *a, const char *text)
+{
+	a->argv[a->argc++] = (char *)text;
+}
+
+static int choose_memory(struct arguments *a, const struct settings *settings, size_t slab_bytes,
+	struct dip_error *err)
+{
+	size_t slabs = settings->main.slabs * slab_bytes,
+	       needed = slabs + OVERHEAD_BYTES + slabs / 64;
+
+	if (free_hugepage_bytes() >= needed) {
+		add(a, "--in-memory");
+		return 0;
+	}
+	if (available_bytes() < needed)
+		return dip_fail(err, ENOMEM,
+			"main.slabs = %" PRId64
+			": needs %zu bytes (slabs of %zu bytes), found %zu bytes "
+			"available; expected fewer slabs",
+			settings->main.slabs, needed, slab_bytes, available_bytes());
+	snprintf(a->megabytes, sizeof(a->megabytes), "%zu", needed / MIB + 1);
+	add(a, "--no-huge");
+	add(a, "--no-shconf");
+	add(a, "-m");
+	add(a, a->megabytes);
+	return 0;
+}
+
+static int choose_arguments(struct arguments *a, const struct settings *settings, size_t slab_bytes,
+	struct dip_error *err)
+{
+	a->argc = 0;
+	add(a, "dma-image-processor");
+	add(a, "--lcores");
+	add(a, a->lcores);
+	add(a, "--main-lcore");
+	add(a, "0");
+	add(a, "--no-pci");
+	add(a, "--iova-mode=va");
+	add(a, "--log-level=lib.eal:warning");
+	add(a, "--log-level=lib.telemetry:warning");
+	if (choose_lcores(settings, a->lcores, sizeof(a->lcores), err) < 0)
+		return -EINVAL;
+	return choose_memory(a, settings, slab_bytes, err);
+}
+
+static void say_choice(const struct arguments *a)
+{
+	fprintf(stderr, "dma-image-processor: EAL arguments chosen:");
+	for (int i = 1; i < a->argc; i++)
+		fprintf(stderr, " %s", a->argv[i]);
+	fprintf(stderr, "\n");
+}
+
+int launch_eal(const struct command *command, const struct settings *settings, size_t slab_bytes,
+	struct dip_error *err)
+{
+	static struct arguments chosen; /* EAL keeps pointers into it */
+	int argc = command->eal_argc;
+	char **argv = command->eal_argv;
+
+	if (argc == 0) {
+		int ret = choose_arguments(&chosen, settings, slab_bytes, err);
+
+		if (ret < 0)
+			return ret;
+		say_choice(&chosen);
+		argc = chosen.argc;
+		argv = chosen.argv;
+	}
+	if (rte_eal_init(argc, argv) < 0)
+		return dip_fail(err, rte_errno,
+			"EAL does not start: %s; its own lines above say what it needs",
+			rte_strerror(rte_errno));
+	return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "config/config.h"
+
+/* Every setting of the program, one field a key, in the order of the option rows. */
+struct settings {
+	struct {
+		int64_t image_w, image_h, frame_bytes, slabs;
+		double fps;
+		int64_t nth_archive;
+		bool drain_queues;
+		char *overrun;
+	} main;
+	struct {
+		int64_t row_start, col_start, row_end, col_end, roi_w, roi_h;
+		double lambda_occ, lambda_empty, fp_target;
+		int64_t max_k;
+	} pois;
+	struct {
+		bool pace_frames;
+		int64_t cpu_affinity, thread_nice;
+		bool loop_frames;
+	} dma;
+	struct {
+		int64_t worker_threads;
+		bool print_stdout;
+		int64_t interval_print;
+		char *proc_output_dir;
+		int64_t ring_size;
+		char *results;
+		int64_t results_window;
+		char *detector, *kernel;
+	} proc;
+	struct {
+		int64_t segment_bytes, io_buffer_bytes;
+		bool make_index, use_io_uring, direct_io;
+		int64_t uring_qd, max_inflight, block_bytes;
+		char *arch_output_dir, *arch_output_prefix;
+		int64_t ring_size;
+		char *format;
+		bool checksum;
+	} arch;
+	struct {
+		char *layout, *ingest, *process, *archive, *results, *exclusive;
+		char *idle;
+		int64_t sleep_max_us;
+	} lcores;
+};
+
+extern const struct dip_option_table option_table;

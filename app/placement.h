@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdint.h>
+
+#include "options.h"
+
+#define PLACEMENT_MAX 128
+
+/* Which poller runs on which lcore. A lane is a queue of the source with its ring and its
+ * processors; when a lane's ingest and its processor share an lcore ("fused"), a frame is decided
+ * while it is still in that core's cache.
+ *
+ *	workers          1             2              3 and more
+ *	fused (auto)     all on it     I+P | A        I+P | I+P | ... | A
+ *	split            all on it     I | P+A        I | P | ... | A
+ *
+ * Without archiving the last lcore is one more I+P or P. Results are written by the main lcore;
+ * when that is the only one, it does everything. */
+struct placement {
+	unsigned int lanes;
+	unsigned int ingest[PLACEMENT_MAX]; /* lcore of each lane */
+	unsigned int processors;
+	unsigned int process[PLACEMENT_MAX];      /* lcore of each processor */
+	unsigned int process_lane[PLACEMENT_MAX]; /* and the lane that it serves */
+	unsigned int archive;                     /* lcore */
+	unsigned int results;                     /* lcore */
+};
+
+struct placement_request {
+	const struct settings *settings;
+	unsigned int main_lcore;
+	const unsigned int *workers; /* lcore ids, in the order in which they are to be used */
+	unsigned int worker_count;
+	unsigned int max_queues; /* of the source */
+	int archiving;
+};
+
+/* Place everything. Errors name the lcores.* key: an lcore that does not exist, one named twice
+ * for a role, two roles on an exclusive lcore, more lanes than processors or queues. */
+int place(const struct placement_request *request, struct placement *out, struct dip_error *err);

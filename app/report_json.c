@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+
+#include "report.h"
+#include "summary.h"
+
+static void add_metric(const struct dip_metric *metric, uint64_t value, void *stats)
+{
+	json_object_set_new(stats, metric->name, json_integer(value));
+}
+
+static json_t *stats_object(void)
+{
+	json_t *stats = json_object();
+	struct rates r;
+
+	dip_metrics_foreach(add_metric, stats);
+	summary_rates(&r);
+	json_object_set_new(stats, "elapsed_sec", json_real(r.elapsed_sec));
+	json_object_set_new(stats, "dma_fps", json_real(r.dma_fps));
+	json_object_set_new(stats, "proc_fps", json_real(r.proc_fps));
+	json_object_set_new(stats, "arch_fps", json_real(r.arch_fps));
+	json_object_set_new(stats, "arch_gbps", json_real(r.arch_gbps));
+	json_object_set_new(stats, "arch_gibps", json_real(r.arch_gibps));
+	return stats;
+}
+
+static json_t *account_object(const struct ledger_account *a)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, a->offered.name, json_integer(a->offered.value));
+	json_object_set_new(o, a->done.name, json_integer(a->done.value));
+	for (unsigned int i = 0; i < a->losses; i++)
+		json_object_set_new(o, a->lost[i].name, json_integer(a->lost[i].value));
+	json_object_set_new(o, "in_flight", json_integer(a->in_flight));
+	json_object_set_new(o, "imbalance", json_integer(a->imbalance));
+	return o;
+}
+
+static json_t *ledger_object(void)
+{
+	struct ledger_account accounts[LEDGER_ACCOUNTS];
+	json_t *ledger = json_object();
+
+	summary_ledger(accounts);
+	for (int i = 0; i < LEDGER_ACCOUNTS; i++)
+		json_object_set_new(ledger, accounts[i].name, account_object(&accounts[i]));
+	return ledger;
+}
+
+static json_t *histogram_object(const struct dip_histogram_summary *h)
+{
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count, "mean_ns",
+		(json_int_t)h->mean, "p50_ns", (json_int_t)h->p50, "p90_ns", (json_int_t)h->p90,
+		"p99_ns", (json_int_t)h->p99, "p999_ns", (json_int_t)h->p999, "max_ns",
+		(json_int_t)h->max);
+}
+
+static json_t *latency_object(void)
+{
+	struct latencies l;
+
+	summary_latencies(&l);
+	return json_pack("{s:o,s:o}", "result", histogram_object(&l.result), "archived",
+		histogram_object(&l.archived));
+}
+
+static json_t *lcores_array(void)
+{
+	json_t *lcores = json_array();
+	unsigned int id;
+
+	RTE_LCORE_FOREACH(id)
+	{
+		const struct dip_lcore_stats *s = dip_lcore_stats(id);
+		uint64_t busy = dip_read(&s->busy_tsc), idle = dip_read(&s->idle_tsc);
+
+		json_array_append_new(lcores,
+			json_pack("{s:i,s:s,s:f,s:I}", "lcore", id, "role", dip_lcore_roles(id),
+				"busy", busy + idle > 0 ? (double)busy / (busy + idle) : 0.0,
+				"turns", (json_int_t)dip_read(&s->turns)));
+	}
+	return lcores;
+}
+
+static json_t *config_object(const struct settings *settings)
+{
+	json_t *config = json_object();
+
+	for (unsigned int i = 0; i < option_table.count; i++) {
+		const struct dip_option *row = &option_table.rows[i];
+		const void *at = (const char *)settings + row->offset;
+		json_t *value = NULL;
+
+		switch (row->type) {
+		case DIP_OPTION_BOOL:
+			value = json_boolean(*(const bool *)at);
+			break;
+		case DIP_OPTION_INT:
+			value = json_integer(*(const int64_t *)at);
+			break;
+		case DIP_OPTION_FLOAT:
+			value = json_real(*(const double *)at);
+			break;
+		case DIP_OPTION_STRING:
+		case DIP_OPTION_ENUM:
+			value = json_string(*(char *const *)at);
+			break;
+		}
+		json_object_set_new(config, row->name, value);
+	}
+	return config;
+}
+
+/* A path is bytes, JSON is UTF-8: what is no UTF-8 is reported as null. */
+static json_t *path_or_null(const char *path)
+{
+	json_t *value = path[0] != '\0' ? json_string(path) : NULL;
+
+	return value != NULL ? value : json_null();
+}
+
+void report_json(FILE *out, const struct settings *settings)
+{
+	json_t *report = json_pack("{s:s,s:o,s:o,s:o,s:{s:s,s:s,s:i,s:I,s:f,s:f}}", "version",
+		DIP_VERSION, "stats", stats_object(), "ledger", ledger_object(), "latency",
+		latency_object(), "detector", "name", summary.detector, "kernel", summary.kernel,
+		"sites", summary.sites, "threshold", (json_int_t)summary.threshold.t,
+		"false_positive", summary.threshold.false_positive, "false_negative",
+		summary.threshold.false_negative);
+
+	json_object_set_new(report, "device",
+		json_pack("{s:s,s:i,s:i,s:I,s:i}", "name", summary.device, "width",
+			summary.info.width, "height", summary.info.height, "frames",
+			(json_int_t)summary.info.frames, "max_queues", summary.info.max_queues));
+	json_object_set_new(report, "lcores", lcores_array());
+	json_object_set_new(report, "config", config_object(settings));
+	json_object_set_new(report, "outputs",
+		json_pack("{s:o,s:o}", "archive", path_or_null(summary.archive), "results",
+			path_or_null(summary.results)));
+	json_object_set_new(report, "exit_status", json_integer(summary.exit_status));
+	json_dumpf(report, out, JSON_INDENT(2));
+	fputc('\n', out);
+	json_decref(report);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <stdio.h>
+#include <string.h>
+
+#include <rte_cycles.h>
+
+#include "summary.h"
+
+struct summary summary;
+
+void summary_attach(const struct pipeline *p, const char *device)
+{
+	const struct settings *s = p->settings;
+	uint64_t hands = DIP_INGEST_BURST * p->placement.lanes;
+
+	snprintf(summary.device, sizeof(summary.device), "%s", device);
+	summary.info = p->info;
+	summary.dev_id = p->dev_id;
+	snprintf(summary.detector, sizeof(summary.detector), "%s", p->detector->ops->name);
+	snprintf(summary.kernel, sizeof(summary.kernel), "%s", p->detector->kernel);
+	summary.sites = p->detector->sites;
+	summary.threshold = p->threshold;
+	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
+	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
+	summary.archive_on = p->archiver != NULL;
+	summary.results_on = p->results != NULL;
+	summary.most[LEDGER_DEVICE] = hands;
+	summary.most[LEDGER_PROC] = summary.most[LEDGER_ARCH] = s->main.slabs;
+	/* The last text of a window, and what the buffer of the file holds. */
+	summary.most[LEDGER_RESULTS] = INT64_MAX;
+	summary.begin_tsc = rte_rdtsc();
+}
+
+void summary_detach(const struct pipeline *p)
+{
+	summary.queued[LEDGER_PROC] = pipeline_queued_proc(p);
+	summary.queued[LEDGER_ARCH] = pipeline_queued_arch(p);
+	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
+	__atomic_store_n(&summary.final, true, __ATOMIC_RELEASE);
+}
+
+double summary_elapsed(void)
+{
+	uint64_t end = __atomic_load_n(&summary.end_tsc, __ATOMIC_RELAXED);
+
+	if (summary.begin_tsc == 0)
+		return 0;
+	return (double)((end != 0 ? end : rte_rdtsc()) - summary.begin_tsc) / rte_get_tsc_hz();
+}
+
+void summary_rates(struct rates *r)
+{
+	double elapsed = summary_elapsed(), per_s = elapsed > 0 ? 1 / elapsed : 0;
+	double bytes_per_s = dip_metric_value("arch_bytes") * per_s;
+
+	*r = (struct rates){
+		.elapsed_sec = elapsed,
+		.dma_fps = dip_metric_value("dma_frames") * per_s,
+		.proc_fps = dip_metric_value("proc_frames") * per_s,
+		.arch_fps = dip_metric_value("arch_frames") * per_s,
+		.arch_gbps = bytes_per_s / 1e9,
+		.arch_gibps = bytes_per_s / (1 << 30),
+	};
+}
+
+void summary_ledger(struct ledger_account accounts[LEDGER_ACCOUNTS])
+{
+	bool final = __atomic_load_n(&summary.final, __ATOMIC_ACQUIRE);
+
+	ledger_read(summary.dev_id, final ? summary.queued : NULL, summary.most, accounts);
+}
+
+void summary_latencies(struct latencies *l)
+{
+	dip_histogram_summarise(dip_process_latency(), DIP_PROCESSORS, &l->result);
+	dip_histogram_summarise(dip_archiver_latency(), 1, &l->archived);
+}

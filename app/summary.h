@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "ledger.h"
+#include "metrics/histogram.h"
+#include "pipeline.h"
+
+/* What the run is and was, for the report and for telemetry. A telemetry thread may read it at any
+ * time, even while the program ends: static storage, nothing in it is ever freed, and the pipeline
+ * is looked at only between summary_attach and summary_detach. */
+
+struct summary {
+	char device[64];
+	struct dip_dma_info info;
+	uint16_t dev_id;
+	char detector[32], kernel[32];
+	unsigned int sites;
+	struct dip_threshold threshold;
+	char archive[4096], results[4200]; /* "": none */
+	bool archive_on, results_on;
+	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */
+	uint64_t begin_tsc, end_tsc;    /* of the acquisition; 0: not yet */
+	bool final;                     /* everything stands still */
+	uint64_t queued[LEDGER_ACCOUNTS];
+	int exit_status;
+};
+
+extern struct summary summary;
+
+/* Describe the pipeline about to run. Main lcore. */
+void summary_attach(const struct pipeline *pipeline, const char *device);
+
+/* Nothing moves any more; the pipeline is about to be freed. Main lcore. */
+void summary_detach(const struct pipeline *pipeline);
+
+double summary_elapsed(void); /* seconds of acquisition so far */
+
+struct rates {
+	double elapsed_sec, dma_fps, proc_fps, arch_fps, arch_gbps, arch_gibps;
+};
+
+void summary_rates(struct rates *rates);
+void summary_ledger(struct ledger_account accounts[LEDGER_ACCOUNTS]);
+
+struct latencies {
+	struct dip_histogram_summary result;   /* arrival to decision */
+	struct dip_histogram_summary archived; /* arrival to completed write */
+};
+
+void summary_latencies(struct latencies *latencies);

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include <rte_cycles.h>
+#include <rte_lcore.h>
+#include <rte_telemetry.h>
+
+#include "options.h"
+#include "summary.h"
+#include "telemetry.h"
+
+/* Callbacks run on threads of their own, at any time, until the process is gone: they read only
+ * static storage. Telemetry knows no floats: rates are decimal strings. */
+
+static const struct settings *settings;
+
+static void add_decimal(struct rte_tel_data *d, const char *name, double value)
+{
+	char text[64];
+
+	snprintf(text, sizeof(text), "%.6g", value);
+	rte_tel_data_add_dict_string(d, name, text);
+}
+
+static void add_metric(const struct dip_metric *metric, uint64_t value, void *d)
+{
+	rte_tel_data_add_dict_u64(d, metric->name, value);
+}
+
+static int on_stats(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	struct rates r;
+
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	dip_metrics_foreach(add_metric, d);
+	summary_rates(&r);
+	add_decimal(d, "elapsed_sec", r.elapsed_sec);
+	add_decimal(d, "dma_fps", r.dma_fps);
+	add_decimal(d, "proc_fps", r.proc_fps);
+	add_decimal(d, "arch_fps", r.arch_fps);
+	add_decimal(d, "arch_gbps", r.arch_gbps);
+	add_decimal(d, "arch_gibps", r.arch_gibps);
+	return 0;
+}
+
+static struct rte_tel_data *account_dict(const struct ledger_account *a)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	if (d == NULL)
+		return NULL;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_u64(d, a->offered.name, a->offered.value);
+	rte_tel_data_add_dict_u64(d, a->done.name, a->done.value);
+	for (unsigned int i = 0; i < a->losses; i++)
+		rte_tel_data_add_dict_u64(d, a->lost[i].name, a->lost[i].value);
+	rte_tel_data_add_dict_u64(d, "in_flight", a->in_flight);
+	rte_tel_data_add_dict_int(d, "imbalance", a->imbalance);
+	return d;
+}
+
+static int on_ledger(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	struct ledger_account accounts[LEDGER_ACCOUNTS];
+
+	(void)cmd;
+	(void)params;
+	summary_ledger(accounts);
+	rte_tel_data_start_dict(d);
+	for (int i = 0; i < LEDGER_ACCOUNTS; i++) {
+		struct rte_tel_data *account = account_dict(&accounts[i]);
+
+		if (account != NULL)
+			rte_tel_data_add_dict_container(d, accounts[i].name, account, 0);
+	}
+	return 0;
+}
+
+static void add_histogram(
+	struct rte_tel_data *d, const char *name, const struct dip_histogram_summary *h)
+{
+	struct rte_tel_data *o = rte_tel_data_alloc();
+
+	if (o == NULL)
+		return;
+	rte_tel_data_start_dict(o);
+	rte_tel_data_add_dict_u64(o, "count", h->count);
+	rte_tel_data_add_dict_u64(o, "mean_ns", h->mean);
+	rte_tel_data_add_dict_u64(o, "p50_ns", h->p50);
+	rte_tel_data_add_dict_u64(o, "p90_ns", h->p90);
+	rte_tel_data_add_dict_u64(o, "p99_ns", h->p99);
+	rte_tel_data_add_dict_u64(o, "p999_ns", h->p999);
+	rte_tel_data_add_dict_u64(o, "max_ns", h->max);
+	rte_tel_data_add_dict_container(d, name, o, 0);
+}
+
+static int on_latency(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	struct latencies l;
+
+	(void)cmd;
+	(void)params;
+	summary_latencies(&l);
+	rte_tel_data_start_dict(d);
+	add_histogram(d, "result", &l.result);
+	add_histogram(d, "archived", &l.archived);
+	return 0;
+}
+
+static struct rte_tel_data *lcore_dict(unsigned int id)
+{
+	const struct dip_lcore_stats *s = dip_lcore_stats(id);
+	uint64_t busy = dip_read(&s->busy_tsc), idle = dip_read(&s->idle_tsc);
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	if (d == NULL)
+		return NULL;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(d, "role", dip_lcore_roles(id));
+	add_decimal(d, "busy", busy + idle > 0 ? (double)busy / (busy + idle) : 0);
+	add_decimal(d, "idle", busy + idle > 0 ? (double)idle / (busy + idle) : 0);
+	rte_tel_data_add_dict_u64(d, "turns", dip_read(&s->turns));
+	add_decimal(d, "longest_turn_us", dip_read(&s->longest_tsc) * 1e6 / rte_get_tsc_hz());
+	return d;
+}
+
+static int on_lcores(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	unsigned int id;
+
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	RTE_LCORE_FOREACH(id)
+	{
+		struct rte_tel_data *lcore = lcore_dict(id);
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", id);
+		if (lcore != NULL)
+			rte_tel_data_add_dict_container(d, name, lcore, 0);
+	}
+	return 0;
+}
+
+static int on_device(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(d, "name", summary.device);
+	rte_tel_data_add_dict_u64(d, "dev_id", summary.dev_id);
+	rte_tel_data_add_dict_u64(d, "width", summary.info.width);
+	rte_tel_data_add_dict_u64(d, "height", summary.info.height);
+	rte_tel_data_add_dict_u64(d, "frames", summary.info.frames);
+	rte_tel_data_add_dict_u64(d, "max_queues", summary.info.max_queues);
+	rte_tel_data_add_dict_u64(
+		d, "due", __atomic_load_n(dip_dma_next_seq(summary.dev_id), __ATOMIC_RELAXED));
+	return 0;
+}
+
+static int on_archive(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(d, "folder", summary.archive);
+	rte_tel_data_add_dict_u64(d, "segments", dip_metric_value("arch_segments"));
+	rte_tel_data_add_dict_u64(d, "frames", dip_metric_value("arch_frames"));
+	rte_tel_data_add_dict_u64(d, "bytes", dip_metric_value("arch_bytes"));
+	rte_tel_data_add_dict_u64(d, "io_errors", dip_metric_value("arch_io_errors"));
+	return 0;
+}
+
+static int on_config(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	for (unsigned int i = 0; settings != NULL && i < option_table.count; i++) {
+		char value[256];
+
+		dip_config_value(&option_table.rows[i], settings, value, sizeof(value));
+		rte_tel_data_add_dict_string(d, option_table.rows[i].name, value);
+	}
+	return 0;
+}
+
+static const struct {
+	const char *path;
+	telemetry_cb callback;
+	const char *help;
+} commands[] = {
+	{"/dip/stats", on_stats, "Every metric, and the rates. No parameters"},
+	{"/dip/ledger", on_ledger, "What came in = what was done + what was lost. No parameters"},
+	{"/dip/latency", on_latency,
+		"Nanoseconds from arrival to result, to archived. No parameters"},
+	{"/dip/lcores", on_lcores, "Role and load of each lcore. No parameters"},
+	{"/dip/device", on_device, "The source. No parameters"},
+	{"/dip/archive", on_archive, "The archive of this run. No parameters"},
+	{"/dip/config", on_config, "Every effective setting. No parameters"},
+};
+
+void telemetry_register(const struct settings *s)
+{
+	settings = s;
+	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
+		if (rte_telemetry_register_cmd(
+			    commands[i].path, commands[i].callback, commands[i].help) < 0)
+			fprintf(stderr,
+				"dma-image-processor: telemetry command %s cannot be registered; "
+				"going on "
+				"without it\n",
+				commands[i].path);
+}

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "options.h"
+
+/* Register /dip/... with DPDK telemetry. settings must stay to the end of the process. */
+void telemetry_register(const struct settings *settings);
