@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Turn frames into 8-bit PNGs.
+
+SRC is an .npy file (2-D, or a 3-D stack), a folder of them, an archive segment or the folder of a
+run. With --sites every site is drawn as a box, the occupied ones in a second colour: by the
+results file of a run, or by --threshold."""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+import dipformat
+from dipformat import BadData, Trouble, complain
+
+EMPTY_COLOUR = (70, 110, 220)
+OCCUPIED_COLOUR = (255, 190, 0)
+# Percentiles of a long stack are those of this many of its frames, spread evenly.
+SAMPLE_FRAMES = 64
+
+
+class Frame(NamedTuple):
+    """One frame: the name of its PNG, its number, and how to get its pixels."""
+    name: str
+    seq: int
+    pixels: Callable
+
+
+class Source(NamedTuple):
+    """One file and its frames."""
+    path: Path
+    frames: list
+
+
+class Sites(NamedTuple):
+    """Top left corners (row, col) of all boxes, row-major over the grid, and their size."""
+    corners: list
+    height: int
+    width: int
+
+
+def load_array(path):
+    """The 2-D or 3-D array of numbers in an .npy file, mapped."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+        raise Trouble(f"{path}: not a readable .npy file: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise Trouble(f"{path}: not an .npy file; expected one array")
+    if array.dtype.kind not in "biuf":
+        raise Trouble(f"{path}: dtype {array.dtype}; expected integers or floats")
+    if array.ndim not in (2, 3) or 0 in array.shape:
+        raise Trouble(f"{path}: shape {array.shape}; expected (H, W) or (N, H, W), nothing empty")
+    return array
+
+
+def plain_source(path, first):
+    """The frames of a plain .npy file; first: the number of its first frame in name order."""
+    # Mapped anew for each frame: to keep every file of a long folder mapped takes a descriptor
+    # each.
+    array = load_array(path)
+    match = re.fullmatch(r"frame_(\d{12,})", path.stem)
+    if array.ndim == 2:
+        seq = int(match[1]) if match else first
+        return Source(path, [Frame(path.stem, seq, lambda: load_array(path))])
+    seqs = range(first, first + len(array))
+    beside = path.with_name("seq.npy")
+    if path.name == "stack.npy" and beside.exists():
+        seqs = np.load(beside, allow_pickle=False)
+        if seqs.shape != (len(array),) or seqs.dtype.kind != "u":
+            raise Trouble(f"{beside}: {seqs.dtype} {seqs.shape}; expected the {len(array)} numbers "
+                          f"of the frames of {path.name}")
+    return Source(path, [Frame(f"{path.stem}_{seq:012d}", seq, lambda i=i: load_array(path)[i])
+                         for i, seq in enumerate(map(int, seqs))])
+
+
+def segment_source(path, shape):
+    """The good frames of a segment, and the number of bad ones."""
+    segment = dipformat.open_segment(path, shape)
+    faults = [f"{path}: {fault}" for fault in segment.faults]
+    frames = []
+    for record in segment:
+        if record.fault:
+            faults.append(f"{path}: record {record.index}: {record.fault}; left out")
+        else:
+            frames.append(Frame(f"frame_{record.seq:012d}", record.seq,
+                                lambda index=record.index: segment.read_image(index)))
+    for fault in faults:
+        complain(fault)
+    return Source(path, frames), len(faults)
+
+
+def list_files(source):
+    """The files of a folder that hold frames, in name order."""
+    if not source.is_dir():
+        return [source]
+    names = sorted(path.name for path in source.iterdir()
+                   if path.suffix in (".npy", ".bin") and not path.name.startswith("."))
+    # What decode.py writes: the same frames must not be drawn twice, and seq.npy is none.
+    if "stack.npy" in names and "seq.npy" in names:
+        names.remove("seq.npy")
+        if any(re.fullmatch(r"frame_\d{12,}\.npy", name) for name in names):
+            names.remove("stack.npy")
+    if not names:
+        raise Trouble(f"{source}: no .npy file in it; expected frames or segments")
+    return [source / name for name in names]
+
+
+def find_sources(source, shape):
+    """Every file of the source, and the number of bad records."""
+    sources, bad, count = [], 0, 0
+    for path in list_files(source):
+        if path.suffix == ".bin" or (path.suffix == ".npy" and dipformat.is_segment(path)):
+            found, faults = segment_source(path, shape)
+            bad += faults
+        else:
+            found = plain_source(path, count)
+        count += len(found.frames)
+        sources.append(found)
+    return sources, bad
+
+
+def pick_frame(sources, seq):
+    """Only the frame of that number."""
+    for source in sources:
+        frames = [frame for frame in source.frames if frame.seq == seq]
+        if frames:
+            return [Source(source.path, frames[:1])]
+    seqs = [frame.seq for source in sources for frame in source.frames]
+    has = f"seq {min(seqs)}..{max(seqs)}" if seqs else "no frame at all"
+    raise Trouble(f"--frame {seq}: no such frame; the source has {has}")
+
+
+def parse_sites(text):
+    """The grid of boxes, laid out as the pois group of the configuration does: ends exclusive."""
+    fields = text.split(",")
+    if len(fields) != 6 or not all(re.fullmatch(r"\s*\d{1,5}\s*", field) for field in fields):
+        raise Trouble(f"--sites {text}: expected six numbers "
+                      "row_start,col_start,row_end,col_end,roi_h,roi_w")
+    row_start, col_start, row_end, col_end, height, width = map(int, fields)
+    if height == 0 or width == 0 or row_start >= row_end or col_start >= col_end:
+        raise Trouble(f"--sites {text}: no box in it; expected start < end and boxes of 1x1 or "
+                      "more")
+    corners = [(row, col) for row in range(row_start, row_end, height)
+               for col in range(col_start, col_end, width)]
+    return Sites(corners, height, width)
+
+
+def read_results(path, sites):
+    """{seq: occupied or not, a bool for each site} of a results file."""
+    results = {}
+    with open(path, encoding="ascii", errors="replace") as file:
+        lines = file.read().splitlines()
+    for number in range(0, len(lines), 2):
+        match = re.fullmatch(r"\[frame (\d+)\] rois=(\d+)", lines[number])
+        if not match:
+            raise BadData(f"{path}: line {number + 1}: {lines[number][:40]!r}; expected "
+                          "\"[frame SEQ] rois=N\"")
+        if int(match[2]) != len(sites.corners):
+            raise BadData(f"{path}: line {number + 1}: rois={match[2]}; expected "
+                          f"{len(sites.corners)} as --sites says")
+        bits = lines[number + 1] if number + 1 < len(lines) else ""
+        if len(bits) != len(sites.corners) or set(bits) - set("01"):
+            raise BadData(f"{path}: line {number + 2}: {bits[:40]!r} of {len(bits)} characters; "
+                          f"expected {len(sites.corners)} characters 0 or 1")
+        results[int(match[1])] = np.frombuffer(bits.encode(), dtype=np.uint8) == ord("1")
+    return results
+
+
+def count_sites(pixels, sites):
+    """The sum of every box."""
+    kind = np.float64 if pixels.dtype.kind == "f" else np.int64
+    return np.array([pixels[row:row + sites.height, col:col + sites.width].sum(dtype=kind)
+                     for row, col in sites.corners])
+
+
+def draw_sites(canvas, sites, occupied, scale):
+    """Outline every box on an RGB canvas enlarged by scale, inside the box's own pixels."""
+    for site, (row, col) in enumerate(sites.corners):
+        colour = OCCUPIED_COLOUR if occupied is not None and occupied[site] else EMPTY_COLOUR
+        box = canvas[row * scale:(row + sites.height) * scale,
+                     col * scale:(col + sites.width) * scale]
+        box[0] = box[-1] = colour
+        box[:, 0] = box[:, -1] = colour
+
+
+def find_contrast(source, low, high):
+    """(black, white) of a file: what was asked for, else its percentiles 0.1 and 99.9."""
+    if low is None or high is None:
+        frames = source.frames
+        chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), SAMPLE_FRAMES),
+                                       dtype=int))
+        values = np.concatenate([np.asarray(frames[i].pixels()).reshape(-1) for i in chosen])
+        values = values[np.isfinite(values)]
+        ends = np.percentile(values, (0.1, 99.9)) if values.size else (0.0, 1.0)
+        low = float(ends[0]) if low is None else low
+        high = float(ends[1]) if high is None else high
+    return low, high if high > low else low + 1.0
+
+
+def to_bytes(pixels, contrast):
+    """Pixels as 0..255 between black and white; NaN is black."""
+    low, high = contrast
+    scaled = (np.asarray(pixels, dtype=np.float64) - low) * (255.0 / (high - low))
+    return (np.nan_to_num(np.clip(scaled, 0, 255)) + 0.5).astype(np.uint8)
+
+
+def show_progress(done, total):
+    """A bar on the terminal, nothing anywhere else."""
+    if not sys.stderr.isatty():
+        return
+    width = 40
+    filled = width * done // total
+    end = "\n" if done == total else ""
+    print(f"\r[{'#' * filled}{'.' * (width - filled)}] {done}/{total}", end=end, file=sys.stderr,
+          flush=True)
+
+
+class Painter:
+    """Turns frames into PNGs; unknown: frames that the results do not mention."""
+
+    def __init__(self, folder, scale, sites, results, threshold):
+        self.folder = folder
+        self.scale = scale
+        self.sites = sites
+        self.results = results
+        self.threshold = threshold
+        self.unknown = 0
+
+    def _occupied(self, frame, pixels):
+        if self.threshold is not None:
+            return count_sites(pixels, self.sites) >= self.threshold
+        if self.results is None:
+            return None
+        if frame.seq not in self.results:
+            self.unknown += 1
+        return self.results.get(frame.seq)
+
+    def paint(self, path, frame, contrast):
+        """Write the PNG of one frame."""
+        pixels = np.asarray(frame.pixels())
+        canvas = to_bytes(pixels, contrast)
+        canvas = canvas.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
+        if self.sites:
+            row, col = self.sites.corners[-1]
+            if row + self.sites.height > len(pixels) or col + self.sites.width > pixels.shape[1]:
+                raise Trouble(f"{path}: a box of {self.sites.height}x{self.sites.width} at {row},"
+                              f"{col} leaves the frame of {pixels.shape[0]}x{pixels.shape[1]}; "
+                              "check --sites")
+            canvas = np.stack([canvas] * 3, axis=2)
+            draw_sites(canvas, self.sites, self._occupied(frame, pixels), self.scale)
+        Image.fromarray(canvas).save(self.folder / f"{frame.name}.png")
+
+
+def arguments():
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog="Exit status: 0 all drawn, 1 bad data (what is good is drawn), 2 wrong usage or "
+        "nothing readable.")
+    parser.add_argument("source", metavar="SRC", type=Path)
+    parser.add_argument("-o", "--output", metavar="DIR", type=Path,
+                        help="where to write (default: SRC without suffix, plus .png)")
+    parser.add_argument("--min", type=float, help="the pixel value that is black (default: the "
+                        f"percentile 0.1 of each file, of at most {SAMPLE_FRAMES} of its frames)")
+    parser.add_argument("--max", type=float, help="the pixel value that is white (default: the "
+                        "percentile 99.9)")
+    parser.add_argument("--scale", metavar="N", type=int, default=1,
+                        help="enlarge N times, nearest neighbour (default 1)")
+    parser.add_argument("--frame", metavar="SEQ", type=int, help="only this frame")
+    parser.add_argument("--sites", metavar="GRID",
+                        help="row_start,col_start,row_end,col_end,roi_h,roi_w; ends exclusive")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--results", metavar="FILE", type=Path,
+                     help="the results of the run, matched by frame number")
+    how.add_argument("--threshold", metavar="T", type=float,
+                     help="a site is occupied when its box sums up to T or more")
+    parser.add_argument("--shape", metavar="HxW", help="of a frame, for raw segments (.bin)")
+    args = parser.parse_args()
+    if (args.results or args.threshold is not None) and not args.sites:
+        parser.error("--results and --threshold need --sites")
+    if not 1 <= args.scale <= 64:
+        parser.error(f"--scale {args.scale}: expected 1..64")
+    if args.min is not None and args.max is not None and args.min >= args.max:
+        parser.error(f"--min {args.min:g} --max {args.max:g}: expected --min below --max")
+    return args
+
+
+def main():
+    """Draw what the command line names."""
+    args = arguments()
+    sites = parse_sites(args.sites) if args.sites else None
+    results = read_results(args.results, sites) if args.results else None
+    sources, bad = find_sources(
+        args.source, dipformat.parse_shape(args.shape) if args.shape else None)
+    if args.frame is not None:
+        sources = pick_frame(sources, args.frame)
+    source = Path(os.path.abspath(args.source))
+    folder = args.output or source.with_name(
+        (source.name if source.is_dir() else source.stem) + ".png")
+    folder.mkdir(parents=True, exist_ok=True)
+    painter = Painter(folder, args.scale, sites, results, args.threshold)
+    total, done, contrasts = sum(len(source.frames) for source in sources), 0, []
+    for source in sources:
+        if source.frames:
+            contrasts.append(find_contrast(source, args.min, args.max))
+        for frame in source.frames:
+            painter.paint(source.path, frame, contrasts[-1])
+            done += 1
+            show_progress(done, total)
+    text = f"{done} PNGs in {folder}"
+    for word, ends in zip(("black", "white"), zip(*contrasts)):
+        spread = f"..{max(ends):g}" if max(ends) > min(ends) else ""
+        text += f", {word} {min(ends):g}{spread}"
+    if painter.unknown:
+        text += f", {painter.unknown} frames not in the results"
+    print(f"image.py: {args.source}: {text}")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(dipformat.run_tool(main))
