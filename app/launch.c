@@ -180,8 +180,9 @@ static int choose_arguments(struct arguments *a, const struct settings *settings
 	add(a, "0");
 	add(a, "--no-pci");
 	add(a, "--iova-mode=va");
+	/* Telemetry warns at each start that it lacks what nobody asked for. */
 	add(a, "--log-level=lib.eal:warning");
-	add(a, "--log-level=lib.telemetry:warning");
+	add(a, "--log-level=lib.telemetry:error");
 	if (choose_lcores(settings, a->lcores, sizeof(a->lcores), err) < 0)
 		return -EINVAL;
 	return choose_memory(a, settings, slab_bytes, err);
