@@ -28,6 +28,11 @@ static bool blocking(const struct settings *s)
 	return strcmp(s->main.overrun, "block") == 0;
 }
 
+static bool wants_results(const struct pipeline *p)
+{
+	return p->outputs.results_fd >= 0 || p->settings->proc.print_stdout;
+}
+
 size_t pipeline_slab_bytes(const struct settings *s, size_t image_bytes)
 {
 	bool npy = strcmp(s->arch.format, "npy") == 0;
@@ -124,7 +129,7 @@ static int create_lane(
 	if (processors_of(&p->placement, i) == 1)
 		flags |= RING_F_SC_DEQ;
 	ret = create_ring("proc", i, shares->proc_ring, flags, &lane->ring, err);
-	if (ret == 0 && p->outputs.results_fd >= 0)
+	if (ret == 0 && wants_results(p))
 		ret = dip_window_create(s->proc.results_window,
 			dip_occupancy_bytes(p->detector->sites), &lane->window, err);
 	if (ret < 0)
@@ -150,6 +155,13 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 	return ret < 0 ? dip_fail(err, -ret, "processor: out of memory") : 0;
 }
 
+static const char *backend(const struct settings *s)
+{
+	if (strcmp(s->arch.backend, "auto") != 0)
+		return s->arch.backend;
+	return s->arch.use_io_uring ? "uring" : "pwrite";
+}
+
 static int create_archiver(struct pipeline *p, const struct shares *shares, struct dip_error *err)
 {
 	const struct settings *s = p->settings;
@@ -165,7 +177,7 @@ static int create_archiver(struct pipeline *p, const struct shares *shares, stru
 				.make_index = s->arch.make_index,
 			},
 		.ring = p->arch_ring,
-		.backend = s->arch.use_io_uring ? "uring" : "pwrite",
+		.backend = backend(s),
 		.depth = s->arch.uring_qd,
 		.max_inflight = shares->arch_inflight,
 		.gather_bytes = s->arch.io_buffer_bytes,
@@ -239,7 +251,7 @@ int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
 		ret = create_process(p, i, err);
 	if (ret == 0 && archiving(p->settings))
 		ret = create_archiver(p, &shares, err);
-	if (ret == 0 && p->outputs.results_fd >= 0)
+	if (ret == 0 && wants_results(p))
 		ret = create_results(p, err);
 	return ret;
 }

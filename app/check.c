@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "archive/io.h"
 #include "check.h"
 #include "detect/detector.h"
 
@@ -28,6 +29,12 @@ static int check_names(const struct settings *s, struct dip_error *err)
 	if (dip_detector_find(s->proc.detector) == NULL)
 		return dip_fail(err, EINVAL, "proc.detector = \"%s\": expected one of %s",
 			s->proc.detector, dip_detector_names());
+	if (strcmp(s->arch.backend, "auto") != 0 && dip_io_find(s->arch.backend) == NULL)
+		return dip_fail(err, EINVAL,
+			"arch.backend = \"%s\": there is no such back end; expected auto or one "
+			"that "
+			"--list-drivers shows",
+			s->arch.backend);
 	return 0;
 }
 

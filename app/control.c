@@ -65,10 +65,10 @@ static void stop(struct control *c)
 		discard(c);
 }
 
-static void mark_end(void)
+static void mark(uint64_t *moment)
 {
-	if (summary.end_tsc == 0)
-		__atomic_store_n(&summary.end_tsc, rte_rdtsc(), __ATOMIC_RELAXED);
+	if (*moment == 0)
+		__atomic_store_n(moment, rte_rdtsc(), __ATOMIC_RELAXED);
 }
 
 static void watch_ledger(struct control *c)
@@ -110,15 +110,17 @@ static unsigned int control_poll(void *arg)
 	c->next_tsc = now + rte_get_tsc_hz() / 1000000 * PERIOD_US;
 	finished = pipeline_finished(c->pipeline);
 	if (finished)
-		mark_end();
+		mark(&summary.end_tsc);
 	if (!c->stopping &&
 		(finished || signals > 0 || (c->deadline_tsc != 0 && now >= c->deadline_tsc)))
 		stop(c);
 	if (signals > 1)
 		discard(c);
 	report(c, now);
-	if (c->stopping && pipeline_drained(c->pipeline))
+	if (c->stopping && pipeline_drained(c->pipeline)) {
+		mark(&summary.drained_tsc);
 		dip_lcores_halt();
+	}
 	return 0;
 }
 

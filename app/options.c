@@ -96,6 +96,9 @@ static const struct dip_option rows[] = {
 	INT(arch, ring_size, "4096", 1, 1048576, "frames", "longest queue to the archiver"),
 	ENUM(arch, format, "npy", "npy|raw",
 		"segments that are NumPy files with checked records, or bare frames (.bin)"),
+	STRING(arch, backend, "auto",
+		"what writes the segments: a back end of --list-drivers; auto: as use_io_uring "
+		"says"),
 	BOOL(arch, checksum, "true", "store a CRC32C with each frame (npy)"),
 
 	ENUM(lcores, layout, "auto", "auto|fused|split",

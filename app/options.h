@@ -38,7 +38,7 @@ struct settings {
 		int64_t uring_qd, max_inflight, block_bytes;
 		char *arch_output_dir, *arch_output_prefix;
 		int64_t ring_size;
-		char *format;
+		char *format, *backend;
 		bool checksum;
 	} arch;
 	struct {

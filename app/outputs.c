@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -11,23 +12,39 @@
 
 #define TRIES 1000
 
-/* mkdir -p */
-static int make_folders(const char *path)
+/* mkdir, remembered, so that a failure before the run can take it back. */
+static int make_folder(struct outputs *o, const char *path)
 {
-	char part[4096];
-
-	if ((size_t)snprintf(part, sizeof(part), "%s", path) >= sizeof(part))
-		return -ENAMETOOLONG;
-	for (char *slash = strchr(part + 1, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
-		*slash = '\0';
-		if (mkdir(part, 0755) < 0 && errno != EEXIST)
-			return -errno;
-		*slash = '/';
-	}
-	if (mkdir(part, 0755) < 0 && errno != EEXIST)
+	if (mkdir(path, 0755) < 0)
 		return -errno;
-	/* What is there may be a file; a missing right shows when the first file is made. */
-	return access(part, W_OK | X_OK) < 0 ? -errno : 0;
+	if (o->made_count < OUTPUTS_MADE)
+		o->made[o->made_count] = strdup(path);
+	if (o->made_count < OUTPUTS_MADE && o->made[o->made_count] != NULL)
+		o->made_count++;
+	return 0;
+}
+
+/* mkdir -p */
+static int make_folders(struct outputs *o, const char *path)
+{
+	size_t length = strlen(path);
+	char part[4096];
+	int ret;
+
+	if (length >= sizeof(part))
+		return -ENAMETOOLONG;
+	memcpy(part, path, length + 1);
+	for (size_t i = 1; i <= length; i++) {
+		if (path[i] != '/' && path[i] != '\0')
+			continue;
+		part[i] = '\0';
+		ret = make_folder(o, part);
+		if (ret < 0 && ret != -EEXIST)
+			return ret;
+		part[i] = path[i];
+	}
+	/* What is there may be a file, or closed to us. */
+	return access(path, W_OK | X_OK) < 0 ? -errno : 0;
 }
 
 static int fail_folder(const char *key, const char *path, int ret, struct dip_error *err)
@@ -37,9 +54,10 @@ static int fail_folder(const char *key, const char *path, int ret, struct dip_er
 		strerror(-ret));
 }
 
-static int make_base(const char *key, const char *path, bool wanted, struct dip_error *err)
+static int make_base(
+	struct outputs *o, const char *key, const char *path, bool wanted, struct dip_error *err)
 {
-	int ret = wanted ? make_folders(path) : 0;
+	int ret = wanted ? make_folders(o, path) : 0;
 
 	return ret < 0 ? fail_folder(key, path, ret, err) : 0;
 }
@@ -48,28 +66,28 @@ static int make_base(const char *key, const char *path, bool wanted, struct dip_
 static int make_stamped(const struct settings *s, const char *stamp, bool archive, bool results,
 	struct outputs *o, struct dip_error *err)
 {
-	*o = (struct outputs){.results_fd = -1};
 	if (archive) {
 		snprintf(o->archive, sizeof(o->archive), "%s/%s", s->arch.arch_output_dir, stamp);
 		if (mkdir(o->archive, 0755) < 0)
 			return fail_folder("arch.arch_output_dir", o->archive, -errno, err);
 	}
-	if (results) {
-		snprintf(o->results, sizeof(o->results), "%s/results_%s.txt",
-			s->proc.proc_output_dir, stamp);
-		o->results_fd = open(o->results, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-		if (o->results_fd < 0) {
-			int ret = fail_folder("proc.proc_output_dir", o->results, -errno, err);
+	if (!results)
+		return 0;
+	snprintf(o->results, sizeof(o->results), "%s/results_%s.txt", s->proc.proc_output_dir,
+		stamp);
+	o->results_fd = open(o->results, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	if (o->results_fd < 0) {
+		int ret = fail_folder("proc.proc_output_dir", o->results, -errno, err);
 
-			if (archive)
-				rmdir(o->archive);
-			return ret;
-		}
+		o->results[0] = '\0';
+		if (archive)
+			rmdir(o->archive);
+		return ret;
 	}
 	return 0;
 }
 
-int outputs_create(const struct settings *s, struct outputs *o, struct dip_error *err)
+static int make_all(const struct settings *s, struct outputs *o, struct dip_error *err)
 {
 	bool archive = s->main.nth_archive > 0, results = strcmp(s->proc.results, "none") != 0;
 	char second[32], stamp[48];
@@ -77,9 +95,9 @@ int outputs_create(const struct settings *s, struct outputs *o, struct dip_error
 	struct tm tm;
 	int ret;
 
-	ret = make_base("arch.arch_output_dir", s->arch.arch_output_dir, archive, err);
+	ret = make_base(o, "arch.arch_output_dir", s->arch.arch_output_dir, archive, err);
 	if (ret == 0)
-		ret = make_base("proc.proc_output_dir", s->proc.proc_output_dir, results, err);
+		ret = make_base(o, "proc.proc_output_dir", s->proc.proc_output_dir, results, err);
 	if (ret < 0)
 		return ret;
 	strftime(second, sizeof(second), "%Y%m%d_%H%M%S", localtime_r(&now, &tm));
@@ -93,6 +111,19 @@ int outputs_create(const struct settings *s, struct outputs *o, struct dip_error
 	return ret;
 }
 
+int outputs_create(const struct settings *s, struct outputs *o, struct dip_error *err)
+{
+	int ret;
+
+	*o = (struct outputs){.results_fd = -1};
+	ret = make_all(s, o, err);
+	if (ret < 0) {
+		o->archive[0] = '\0';
+		outputs_remove(o);
+	}
+	return ret;
+}
+
 void outputs_close(struct outputs *o)
 {
 	if (o->results_fd >= 0)
@@ -100,11 +131,18 @@ void outputs_close(struct outputs *o)
 	o->results_fd = -1;
 	if (o->archive[0] != '\0' && rmdir(o->archive) == 0)
 		o->archive[0] = '\0';
+	while (o->made_count > 0)
+		free(o->made[--o->made_count]);
 }
 
 void outputs_remove(struct outputs *o)
 {
-	outputs_close(o);
 	if (o->results[0] != '\0')
 		unlink(o->results);
+	if (o->archive[0] != '\0')
+		rmdir(o->archive);
+	for (unsigned int i = o->made_count; i > 0; i--)
+		rmdir(o->made[i - 1]);
+	outputs_close(o);
+	o->archive[0] = o->results[0] = '\0';
 }

@@ -23,6 +23,7 @@ static json_t *stats_object(void)
 	dip_metrics_foreach(add_metric, stats);
 	summary_rates(&r);
 	json_object_set_new(stats, "elapsed_sec", json_real(r.elapsed_sec));
+	json_object_set_new(stats, "drained_sec", json_real(r.drained_sec));
 	json_object_set_new(stats, "dma_fps", json_real(r.dma_fps));
 	json_object_set_new(stats, "proc_fps", json_real(r.proc_fps));
 	json_object_set_new(stats, "arch_fps", json_real(r.arch_fps));

@@ -39,28 +39,30 @@ void summary_detach(const struct pipeline *p)
 	__atomic_store_n(&summary.final, true, __ATOMIC_RELEASE);
 }
 
-double summary_elapsed(void)
+/* Seconds from the begin to a moment, to now when it has not come yet. */
+static double seconds_to(const uint64_t *moment)
 {
-	uint64_t end = __atomic_load_n(&summary.end_tsc, __ATOMIC_RELAXED);
+	uint64_t end = __atomic_load_n(moment, __ATOMIC_RELAXED);
 
 	if (summary.begin_tsc == 0)
 		return 0;
 	return (double)((end != 0 ? end : rte_rdtsc()) - summary.begin_tsc) / rte_get_tsc_hz();
 }
 
+static double rate(const char *metric, double seconds)
+{
+	return seconds > 0 ? dip_metric_value(metric) / seconds : 0;
+}
+
 void summary_rates(struct rates *r)
 {
-	double elapsed = summary_elapsed(), per_s = elapsed > 0 ? 1 / elapsed : 0;
-	double bytes_per_s = dip_metric_value("arch_bytes") * per_s;
-
-	*r = (struct rates){
-		.elapsed_sec = elapsed,
-		.dma_fps = dip_metric_value("dma_frames") * per_s,
-		.proc_fps = dip_metric_value("proc_frames") * per_s,
-		.arch_fps = dip_metric_value("arch_frames") * per_s,
-		.arch_gbps = bytes_per_s / 1e9,
-		.arch_gibps = bytes_per_s / (1 << 30),
-	};
+	r->elapsed_sec = seconds_to(&summary.end_tsc);
+	r->drained_sec = seconds_to(&summary.drained_tsc);
+	r->dma_fps = rate("dma_frames", r->elapsed_sec);
+	r->proc_fps = rate("proc_frames", r->drained_sec);
+	r->arch_fps = rate("arch_frames", r->drained_sec);
+	r->arch_gbps = rate("arch_bytes", r->drained_sec) / 1e9;
+	r->arch_gibps = rate("arch_bytes", r->drained_sec) / (1 << 30);
 }
 
 void summary_ledger(struct ledger_account accounts[LEDGER_ACCOUNTS])

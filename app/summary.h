@@ -22,6 +22,7 @@ struct summary {
 	char archive[4096], results[4200]; /* "": none */
 	bool archive_on, results_on;
 	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */
+	uint64_t drained_tsc;           /* nothing was queued any more; 0: not yet */
 	uint64_t begin_tsc, end_tsc;    /* of the acquisition; 0: not yet */
 	bool final;                     /* everything stands still */
 	uint64_t queued[LEDGER_ACCOUNTS];
@@ -36,10 +37,10 @@ void summary_attach(const struct pipeline *pipeline, const char *device);
 /* Nothing moves any more; the pipeline is about to be freed. Main lcore. */
 void summary_detach(const struct pipeline *pipeline);
 
-double summary_elapsed(void); /* seconds of acquisition so far */
-
 struct rates {
-	double elapsed_sec, dma_fps, proc_fps, arch_fps, arch_gbps, arch_gibps;
+	double elapsed_sec; /* of acquisition */
+	double drained_sec; /* and until the last frame of it was done: what proc and arch took */
+	double dma_fps, proc_fps, arch_fps, arch_gbps, arch_gibps;
 };
 
 void summary_rates(struct rates *rates);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
@@ -38,6 +40,7 @@ static int on_stats(const char *cmd, const char *params, struct rte_tel_data *d)
 	dip_metrics_foreach(add_metric, d);
 	summary_rates(&r);
 	add_decimal(d, "elapsed_sec", r.elapsed_sec);
+	add_decimal(d, "drained_sec", r.drained_sec);
 	add_decimal(d, "dma_fps", r.dma_fps);
 	add_decimal(d, "proc_fps", r.proc_fps);
 	add_decimal(d, "arch_fps", r.arch_fps);
@@ -177,14 +180,29 @@ static int on_archive(const char *cmd, const char *params, struct rte_tel_data *
 
 static int on_config(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	struct rte_tel_data *dict = NULL;
+	const char *group = "";
+
 	(void)cmd;
 	(void)params;
 	rte_tel_data_start_dict(d);
-	for (unsigned int i = 0; settings != NULL && i < option_table.count; i++) {
-		char value[256];
+	/* Telemetry's names have no dots: a dict for each group. The rows stand group by group. */
+	for (unsigned int i = 0; i < option_table.count; i++) {
+		const struct dip_option *row = &option_table.rows[i];
+		size_t length = strcspn(row->name, ".");
+		char value[256], name[32];
 
-		dip_config_value(&option_table.rows[i], settings, value, sizeof(value));
-		rte_tel_data_add_dict_string(d, option_table.rows[i].name, value);
+		if (strncmp(group, row->name, length + 1) != 0) {
+			group = row->name;
+			dict = rte_tel_data_alloc();
+			if (dict == NULL)
+				return -ENOMEM;
+			rte_tel_data_start_dict(dict);
+			snprintf(name, sizeof(name), "%.*s", (int)length, group);
+			rte_tel_data_add_dict_container(d, name, dict, 0);
+		}
+		dip_config_value(row, settings, value, sizeof(value));
+		rte_tel_data_add_dict_string(dict, row->name + length + 1, value);
 	}
 	return 0;
 }
