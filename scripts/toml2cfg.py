@@ -3,8 +3,9 @@
 """Turn a TOML configuration of the original system into a libconfig file for
 dma-image-processor.
 
-Same groups, same keys, in lower case. Unknown tables and keys are an error that names them all,
-unless --keep-unknown turns them into comments. Exit status: 0 done, 1 the output cannot be
+Same groups, same keys, in lower case. FRAME_PERIOD, which did nothing, becomes a comment. Unknown
+tables and keys are an error that names them all, unless --keep-unknown turns them into comments.
+Exit status: 0 done, 1 the output cannot be
 written, 2 wrong usage or input."""
 
 import argparse
@@ -22,6 +23,11 @@ KNOWN = {
     "proc": "worker_threads print_stdout interval_print proc_output_dir".split(),
     "arch": ("segment_bytes io_buffer_bytes make_index use_io_uring direct_io uring_qd "
              "max_inflight block_bytes arch_output_dir arch_output_prefix").split(),
+}
+
+# Keys of the original's own files that did nothing there: dropped, with a comment.
+USELESS = {
+    "main.frame_period": "it did nothing; the rate is main.fps",
 }
 
 
@@ -126,6 +132,11 @@ class Converter:
         lines = self.groups.setdefault(group, [])
         for given, value in keys.items():
             key = given.lower()
+            if f"{group}.{key}" in USELESS:
+                self.once(f"{group}.{key}")
+                lines.append(f"\t# {key} = {ascii(value)}: dropped, "
+                             f"{USELESS[f'{group}.{key}']}")
+                continue
             if key not in KNOWN[group]:
                 self.unknown.append((f"{name}.{given}", value))
                 continue

@@ -15,6 +15,8 @@ SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 import dipformat  # noqa: E402
 
+pytestmark = pytest.mark.tool
+
 H, W = 6, 7
 IMAGE_BYTES = H * W * 2
 STRIDE = 4096

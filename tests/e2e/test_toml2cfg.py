@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.tool
+
 TOOL = Path(__file__).resolve().parents[2] / "scripts" / "toml2cfg.py"
 
 FULL_TOML = """\
@@ -44,7 +46,7 @@ interval_print = 100
 proc_output_dir = "/tmp/results of today"
 [arch]
 segment_bytes = 4294967296
-io_buffer_bytes = 2147483647
+io_buffer_bytes = 1073741824
 make_index = true
 use_io_uring = true
 direct_io = false
@@ -95,7 +97,7 @@ proc = {
 
 arch = {
 	segment_bytes = 4294967296L;
-	io_buffer_bytes = 2147483647;
+	io_buffer_bytes = 1073741824;
 	make_index = true;
 	use_io_uring = true;
 	direct_io = false;
@@ -187,6 +189,20 @@ def test_keep_unknown(tmp_path):
         "# main.fsp = 'a\\nb'\n# ex\\ntra = {'a': [1]}\n", "")
 
 
+def test_a_key_that_did_nothing_is_dropped(tmp_path):
+    assert run(toml(tmp_path, "[main]\nFPS = 5\nFRAME_PERIOD = 1000\nslabs = 8\n")) == (
+        0, "main = {\n\tfps = 5;\n\t# frame_period = 1000: dropped, it did nothing; the rate is "
+        "main.fps\n\tslabs = 8;\n};\n", "")
+    # A comment ends with its line, whatever the value.
+    _, text, _ = run(toml(tmp_path, "[main]\nframe_period = 'a'\n"))
+    _, tricky, _ = run(toml(tmp_path, '[main]\nframe_period = "a\\nfps = 1;"\n'))
+    assert text.count("\n") == tricky.count("\n")
+    # Only there: elsewhere it is unknown, and twice is once too often.
+    assert "unknown: dma.FRAME_PERIOD" in run(toml(tmp_path, "[dma]\nFRAME_PERIOD = 1\n"))[2]
+    assert "main.frame_period: found twice" in run(
+        toml(tmp_path, "[main]\nFRAME_PERIOD = 1\nframe_period = 2\n"))[2]
+
+
 def test_files_that_cannot_be_used(tmp_path):
     missing = tmp_path / "none.toml"
     assert run(missing) == (2, "", f"toml2cfg.py: {missing}: cannot be read: No such file or "
@@ -217,7 +233,8 @@ def test_the_program_takes_it(tmp_path):
     if not binary:
         pytest.skip("DIP_BINARY does not name the program, so nothing can check its file")
     out = tmp_path / "out.cfg"
-    assert run(toml(tmp_path, FULL_TOML), out)[0] == 0
+    source = toml(tmp_path, FULL_TOML.replace("FPS", "FRAME_PERIOD = 50000\nFPS"))
+    assert run(source, out)[0] == 0
     done = subprocess.run([binary, "-c", out, "--check-config"], capture_output=True, text=True,
                           check=False, timeout=60)
     assert done.returncode == 0, done.stderr
