@@ -302,31 +302,36 @@ int build_decision(struct pipeline *p, struct dip_error *err)
 	return ret;
 }
 
+static bool pinned_to(unsigned int lcore, int64_t cpu)
+{
+	rte_cpuset_t set = rte_lcore_cpuset(lcore);
+
+	return cpu >= 0 && CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set);
+}
+
 /* Workers in the order of their use: the one on dma.cpu_affinity's CPU first. */
 static int list_workers(
 	const struct settings *s, unsigned int *workers, unsigned int *count, struct dip_error *err)
 {
 	int64_t cpu = s->dma.cpu_affinity;
-	unsigned int id, n = 0;
 	bool found = cpu < 0;
+	unsigned int id, n = 0;
 
 	RTE_LCORE_FOREACH_WORKER(id)
 	{
 		workers[n++] = id;
-		if (cpu >= 0 && rte_lcore_to_cpu_id(id) == cpu && !found) {
+		if (!found && pinned_to(id, cpu)) {
 			workers[n - 1] = workers[0];
 			workers[0] = id;
 			found = true;
 		}
 	}
 	*count = n;
-	if (n == 0 && rte_lcore_to_cpu_id(rte_get_main_lcore()) == cpu)
-		found = true;
-	if (!found)
+	if (!found && !(n == 0 && pinned_to(rte_get_main_lcore(), cpu)))
 		return dip_fail(err, EINVAL,
 			"dma.cpu_affinity = %" PRId64
-			": no worker lcore is on that CPU; expected the CPU of "
-			"one of EAL's lcores, or -1",
+			": no worker lcore is pinned to that CPU; expected "
+			"the CPU of one of EAL's lcores, or -1",
 			cpu);
 	return 0;
 }

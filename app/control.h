@@ -20,7 +20,8 @@ struct control {
 	bool stopping, discarding, unbalanced;
 };
 
-/* Catch SIGINT and SIGTERM (a third one kills), and let a closed pipe be a write error. */
+/* Catch SIGINT and SIGTERM (a third one kills); a closed pipe and a file beyond its limit are errors
+ * of the write. */
 void control_catch_signals(void);
 
 /* seconds: of the run, 0 for no end. */

@@ -29,6 +29,7 @@ static int make_folders(struct outputs *o, const char *path)
 {
 	size_t length = strlen(path);
 	char part[4096];
+	struct stat st;
 	int ret;
 
 	if (length >= sizeof(part))
@@ -43,7 +44,8 @@ static int make_folders(struct outputs *o, const char *path)
 			return ret;
 		part[i] = path[i];
 	}
-	/* What is there may be a file, or closed to us. */
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
+		return -ENOTDIR;
 	return access(path, W_OK | X_OK) < 0 ? -errno : 0;
 }
 

@@ -198,6 +198,7 @@ static unsigned int roles_on(
 		roles += p->process[i] == lcore;
 	roles += r->archiving && p->archive == lcore;
 	roles += p->results == lcore;
+	roles += r->main_lcore == lcore; /* which controls */
 	return roles;
 }
 

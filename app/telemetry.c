@@ -170,7 +170,9 @@ static int on_archive(const char *cmd, const char *params, struct rte_tel_data *
 	(void)cmd;
 	(void)params;
 	rte_tel_data_start_dict(d);
-	rte_tel_data_add_dict_string(d, "folder", summary.archive);
+	/* A string of telemetry's is cut at 128 bytes; half a path would lead astray. */
+	if (strlen(summary.archive) < RTE_TEL_MAX_STRING_LEN)
+		rte_tel_data_add_dict_string(d, "folder", summary.archive);
 	rte_tel_data_add_dict_u64(d, "segments", dip_metric_value("arch_segments"));
 	rte_tel_data_add_dict_u64(d, "frames", dip_metric_value("arch_frames"));
 	rte_tel_data_add_dict_u64(d, "bytes", dip_metric_value("arch_bytes"));

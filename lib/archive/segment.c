@@ -105,12 +105,13 @@ static int preallocate(struct dip_segment *s)
 
 	if (fallocate(s->fd, mode, 0, bytes) == 0)
 		return 0;
-	if (errno != EOPNOTSUPP && errno != ENOSPC)
+	if (errno != EOPNOTSUPP && errno != ENOSPC && errno != EFBIG)
 		return -errno;
 	/* What a failed reservation has taken is given back first. */
 	if (ftruncate(s->fd, 0) < 0)
 		return -errno;
-	if (s->conf->npy && ftruncate(s->fd, bytes) < 0)
+	/* Where files may not get that large the segment grows with its records. */
+	if (s->conf->npy && ftruncate(s->fd, bytes) < 0 && errno != EFBIG)
 		return -errno;
 	return 0;
 }

@@ -9,8 +9,11 @@
 /* The seqs that a poll has taken: first .. first + count - 1. */
 struct claim {
 	uint64_t first;
-	unsigned int count;
+	uint64_t count;
 };
+
+/* Counting the free slabs looks at every lcore's cache: not for the odd frame behind. */
+#define BACKLOG_UNSEEN 1
 
 /* How many frames are due by now, from the start. */
 static uint64_t due_by(const struct dip_source *s, uint64_t now)
@@ -42,7 +45,24 @@ static struct claim claim_seqs(struct dip_source *s, uint64_t due, uint64_t n)
 	return (struct claim){.first = seq, .count = want};
 }
 
-/* No slab: the frames due now are lost as a camera would lose them, unless the source waits. */
+/* A camera fills slabs whether it is polled or not: of the frames that came due since the last poll,
+ * those beyond the slabs that were free have been lost. Waiting sources lose none. */
+static void lose_excess(struct dip_source *s, struct dip_dma_counters *c, uint64_t due)
+{
+	uint64_t waiting = due - __atomic_load_n(s->next_seq, __ATOMIC_RELAXED), slabs;
+	struct claim lost;
+
+	if (s->conf.block || s->conf.fps == 0 || (int64_t)waiting <= BACKLOG_UNSEEN)
+		return;
+	slabs = dip_frame_pool_available(s->conf.pool);
+	if (waiting <= slabs)
+		return;
+	lost = claim_seqs(s, due, waiting - slabs);
+	dip_count(&c->missed, lost.count);
+	dip_count(&c->pool_exhaust, lost.count);
+}
+
+/* Not even one slab. */
 static void lose_due(struct dip_source *s, struct dip_dma_counters *c, uint64_t due)
 {
 	struct claim lost;
@@ -51,7 +71,7 @@ static void lose_due(struct dip_source *s, struct dip_dma_counters *c, uint64_t 
 		dip_count(&c->pool_waits, 1);
 		return;
 	}
-	lost = claim_seqs(s, due, UINT32_MAX);
+	lost = claim_seqs(s, due, UINT64_MAX);
 	dip_count(&c->missed, lost.count);
 	dip_count(&c->pool_exhaust, lost.count);
 }
@@ -133,6 +153,7 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	due = due_by(s, rte_rdtsc());
 	if (poll->seq_floor >= due)
 		return 0;
+	lose_excess(s, c, due);
 	slabs = dip_frame_alloc(s->conf.pool, frames, RTE_MIN(count, due - poll->seq_floor));
 	if (slabs == 0) {
 		lose_due(s, c, due);

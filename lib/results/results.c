@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rte_cycles.h>
@@ -24,6 +26,7 @@ static struct counters {
 	uint64_t results_bytes;
 	uint64_t results_io_errors;
 	uint64_t results_holes;
+	uint64_t results_removed;
 } __attribute__((aligned(64))) all_counters[1];
 
 static const struct dip_metric rows[] = {
@@ -31,6 +34,8 @@ static const struct dip_metric rows[] = {
 	DIP_METRIC(struct counters, results_bytes, "bytes", "bytes of results written"),
 	DIP_METRIC(struct counters, results_io_errors, "frames",
 		"frames whose result could not be written"),
+	DIP_METRIC(struct counters, results_removed, "files",
+		"results files removed behind our back: what was in them is gone"),
 	DIP_METRIC(struct counters, results_holes, "frames",
 		"queued frames that have no result: stale or discarded"),
 };
@@ -76,10 +81,31 @@ static void note_failure(struct dip_results *r, int ret)
 {
 	if (!r->failing)
 		rte_log(RTE_LOG_ERR, dip_results_log,
-			"%s: write: %s; results are counted as results_io_errors until it works "
+			"%s: %s; results are counted as results_io_errors until it works "
 			"again\n",
 			r->conf.file, strerror(-ret));
 	r->failing = true;
+}
+
+/* What is written to a file without a name is written for nobody: go on in a new one. */
+static int keep_file(struct dip_results *r)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(r->conf.fd, &st) < 0 || st.st_nlink > 0)
+		return 0;
+	if (!r->failing) {
+		dip_count(&r->counters->results_removed, 1);
+		rte_log(RTE_LOG_ERR, dip_results_log,
+			"%s: removed while it was written; what was in it is gone\n", r->conf.file);
+	}
+	fd = open(r->conf.file, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -errno;
+	dup3(fd, r->conf.fd, O_CLOEXEC);
+	close(fd);
+	return 0;
 }
 
 static void flush(struct dip_results *r)
@@ -89,7 +115,9 @@ static void flush(struct dip_results *r)
 
 	if (r->used == 0)
 		return;
-	ret = write_all(r->conf.fd, r->buffer, r->used);
+	ret = keep_file(r);
+	if (ret == 0)
+		ret = write_all(r->conf.fd, r->buffer, r->used);
 	if (ret < 0) {
 		note_failure(r, ret);
 		dip_count(&r->counters->results_io_errors, frames);
