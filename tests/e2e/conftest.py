@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The fixtures of the end-to-end tests.
+
+DIP_BINARY         the program under test; without it these tests are skipped
+DIP_MEMORY         huge or no-huge: EAL's memory in every run; empty: the program chooses
+DIP_SAMPLE_IMAGES  the folder of sample images, default ../shared/images/atoms-300x300
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import harness
+from oracle import Scene
+from telemetry_client import runtime_folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def runtime_folders():
+    """EAL leaves an empty folder for every file prefix."""
+    yield
+    for folder in runtime_folder("").glob(f"dip{os.getpid()}n*"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(name="dip")
+def launcher(tmp_path):
+    """Starts the program in a folder of its own."""
+    if harness.program() is None:
+        pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
+    dip = harness.Launcher(tmp_path)
+    yield dip
+    dip.close()
+    # pytest keeps the folders of several runs: what may be large goes now.
+    for entry in tmp_path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+@pytest.fixture(name="samples", scope="session")
+def sample_images():
+    """The folder of sample images."""
+    beside = harness.ROOT.parent / "shared" / "images" / "atoms-300x300"
+    given = os.environ.get("DIP_SAMPLE_IMAGES") or beside
+    if not Path(given).is_dir():
+        pytest.skip(f"{given}: no sample images there; set DIP_SAMPLE_IMAGES")
+    return Path(given).resolve()
+
+
+@pytest.fixture(name="scene", scope="session")
+def small_scene(tmp_path_factory):
+    """Frames of 64 x 64, 203 of them (a multiple of no burst, ring or gather size), and folder."""
+    scene = Scene(203, 64, 64, roi=(8, 8))
+    scene.folder = scene.write(tmp_path_factory.mktemp("scene") / "frames")
+    return scene
+
+
+@pytest.fixture(name="tiny", scope="session")
+def tiny_scene(tmp_path_factory):
+    """Frames of 16 x 16, 31 of them, and folder."""
+    scene = Scene(31, 16, 16, seed=2)
+    scene.folder = scene.write(tmp_path_factory.mktemp("tiny") / "frames")
+    return scene

@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""Faults while running: a full disk, folders that go away, files that may not grow. Each is
+counted and reported, the other sink is unharmed, the exit status is 1."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+import harness
+from oracle import check_archive, check_images, check_results, dipformat
+
+RATE = {"main.nth_archive": 1, "main.fps": 2000}
+
+
+@pytest.fixture(name="small_disk")
+def mounted_tmpfs(tmp_path):
+    """A tmpfs of 8 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small tmpfs")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def free(folder):
+    """Bytes free on its file system."""
+    st = os.statvfs(folder)
+    return st.f_bavail * st.f_frsize
+
+
+def complaints(run, word):
+    """The lines of stderr that hold a word."""
+    return [line for line in run.stderr.splitlines() if word in line]
+
+
+def check_readable(run, scene):
+    """Every frame that is counted as archived is there, whole, in a segment that reads as one."""
+    seqs = []
+    for path in sorted(run.archive().glob("*.npy")):
+        segment = dipformat.open_segment(path)
+        records = list(segment)
+        assert not segment.faults and not [r for r in records if r.fault], path.name
+        seqs += [record.seq for record in records]
+        check_images(np.stack([r.image for r in records]), np.array(seqs[-len(records):]), scene)
+        index = path.with_suffix(".idx")
+        lines, faults = dipformat.read_index(index) if index.exists() else ([], [])
+        assert not faults and [line[1] for line in lines] == [r.seq for r in records][:len(lines)]
+    assert len(set(seqs)) == len(seqs) == run.stats["arch_frames"]
+    return np.array(seqs)
+
+
+@pytest.mark.parametrize("uring", [True, False], ids=["uring", "pwrite"])
+@pytest.mark.parametrize("form", ["npy", "raw"])
+@pytest.mark.parametrize("overrun", ["drop", "block"])
+@pytest.mark.parametrize("segment", [1 << 30, 1 << 20], ids=["large", "small"])
+def test_disk_full(dip, scene, small_disk, uring, form, overrun, segment):
+    """8 MiB hold about 680 of the 1,200 frames."""
+    run = dip.run(scene.folder, 0.6, status=1, sets=scene.sets(**RATE, **{
+        "arch.arch_output_dir": "disk/archive", "arch.use_io_uring": uring, "arch.format": form,
+        "main.overrun": overrun, "arch.segment_bytes": segment}))
+    assert run.stats["arch_io_errors"] > 0
+    assert 400 < run.stats["arch_frames"] < 1030
+    assert np.array_equal(check_results(run, scene), np.arange(1200)), "results are complete"
+    if form == "npy":
+        check_readable(run, scene)
+    else:
+        check_archive(run, scene, npy=False)
+    assert len(complaints(run, "No space left on device")) >= 1
+    assert len(run.stderr.splitlines()) < 20, "the log must not flood"
+
+
+@pytest.mark.parametrize("uring", [True, False], ids=["uring", "pwrite"])
+@pytest.mark.parametrize("segment", [1 << 30, 1 << 20], ids=["large", "small"])
+def test_archiving_resumes_when_space_comes_back(dip, scene, small_disk, uring, segment):
+    """Within a second, by itself; the frames in between are counted."""
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(6 << 20))
+    run = dip.start(scene.folder, 0, sets=scene.sets(**{
+        "main.nth_archive": 1, "main.fps": 500, "arch.arch_output_dir": "disk/archive",
+        "arch.use_io_uring": uring, "arch.segment_bytes": segment}))
+    dip.wait_for(run, lambda: free(small_disk) < 16384)
+    time.sleep(0.4)
+    at_end = time.time_ns()
+    filler.unlink()
+    time.sleep(1.2)
+    run = dip.stop(run, status=1)
+    check_readable(run, scene)
+    check_results(run, scene)
+    assert run.stats["arch_io_errors"] > 0
+    stamps = np.concatenate([np.load(path)["timestamp_ns"]
+                             for path in sorted(run.archive().glob("*.npy"))]).astype(np.int64)
+    later = stamps[stamps > at_end]
+    assert len(later) > 0, "archiving has not resumed"
+    assert later.min() - at_end < 1_000_000_000
+    assert complaints(run, "archiving again")
+
+
+@pytest.mark.parametrize("what", ["segment's folder", "all of it"])
+def test_archive_removed_while_running(dip, scene, what):
+    """Noticed, counted, said; results unharmed."""
+    run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **{"main.overrun": "drop"}))
+    dip.wait_for_results(run)
+    shutil.rmtree(dip.folder / "archive" if what == "all of it"
+                  else next((dip.folder / "archive").iterdir()))
+    time.sleep(0.5)
+    run = dip.stop(run, status=1)
+    assert run.stats["arch_segment_errors"] + run.stats["arch_io_errors"] > 0
+    assert complaints(run, "removed")
+    seqs = check_results(run, scene)
+    assert len(seqs) == run.stats["dma_frames"]
+
+
+def test_results_file_removed_while_running(dip, scene):
+    """An unlinked file takes every write; its results are gone all the same."""
+    run = dip.start(scene.folder, 0, sets=scene.sets(**RATE))
+    dip.wait_for_results(run)
+    shutil.rmtree(dip.folder / "results")
+    time.sleep(0.4)
+    run = dip.stop(run, status=1)
+    assert run.stats["results_io_errors"] > 0
+    assert complaints(run, "removed")
+    check_archive(run, scene)
+
+
+@pytest.mark.parametrize("overrun", ["drop", "block"])
+def test_results_on_a_full_disk(dip, scene, small_disk, overrun):
+    """Counted; whole lines only; the archive is unharmed."""
+    run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **{
+        "proc.proc_output_dir": "disk/results", "main.overrun": overrun}))
+    dip.wait_for(run, lambda: list(small_disk.glob("results/*.txt")) and
+                 next(small_disk.glob("results/*.txt")).stat().st_size > 0)
+    with open(small_disk / "filler", "wb", buffering=0) as filler:
+        try:
+            while filler.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    time.sleep(0.5)
+    run = dip.stop(run, status=1)
+    assert run.stats["results_io_errors"] > 0
+    assert run.stats["proc_frames"] == run.stats["dma_frames"]
+    assert len(check_results(run, scene)) == run.stats["results_frames"]
+    check_archive(run, scene)
+    assert run.stats["arch_io_errors"] == 0
+    assert len(complaints(run, "No space left on device")) == 1
+
+
+def test_results_resume_when_space_comes_back(dip, scene, small_disk):
+    run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **{
+        "proc.proc_output_dir": "disk/results"}))
+    dip.wait_for(run, lambda: list(small_disk.glob("results/*.txt")))
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        try:
+            while file.write(bytes(4096)):
+                pass
+        except OSError:
+            pass
+    time.sleep(0.5)
+    filler.unlink()
+    time.sleep(0.6)
+    run = dip.stop(run, status=1)
+    seqs = check_results(run, scene)
+    assert run.stats["results_io_errors"] > 0
+    assert len(seqs) == run.stats["results_frames"]
+    assert seqs[-1] >= run.due() - 2, "results are not written again"
+    check_archive(run, scene)
+
+
+def _limit_files(size):
+    """The shell's ulimit -f, with the signal that comes with it left as it is by default."""
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    return limit
+
+
+@pytest.mark.parametrize("uring", [True, False], ids=["uring", "pwrite"])
+def test_files_that_may_not_grow(dip, scene, uring):
+    """ulimit -f: EFBIG is an I/O error like others, and the signal with it kills nobody."""
+    run = dip.start(scene.folder, 0.5, sets=scene.sets(**RATE, **{
+        "arch.use_io_uring": uring, "arch.segment_bytes": 16 << 20, "proc.results": "none"}),
+                    options={"preexec_fn": _limit_files(2 << 20)})
+    run = dip.end(run, status=1)
+    assert run.stats["arch_io_errors"] > 0
+    assert run.stats["proc_frames"] == run.stats["dma_frames"]
+
+
+def test_results_file_that_may_not_grow(dip, scene):
+    """64 KiB of results, then EFBIG; the archive's own files stay below."""
+    run = dip.start(scene.folder, 0.5, sets=scene.sets(**{**RATE, "main.nth_archive": 0}),
+                    options={"preexec_fn": _limit_files(65536)})
+    run = dip.end(run, status=1)
+    assert run.stats["results_io_errors"] > 0
+    assert len(check_results(run, scene)) == run.stats["results_frames"]
+
+
+@pytest.mark.parametrize("uring", [True, False], ids=["uring", "pwrite"])
+def test_segments_of_a_removed_folder_do_not_come_back_as_whole(dip, scene, uring):
+    """What is counted as archived and still there is readable; the rest is told."""
+    run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **{
+        "arch.use_io_uring": uring, "arch.segment_bytes": 1 << 20}))
+    dip.wait_for(run, lambda: len(list(dip.folder.glob("archive/*/*.npy"))) > 2)
+    newest = max(dip.folder.glob("archive/*/*.npy"))
+    newest.unlink()
+    time.sleep(0.4)
+    run = dip.stop(run, status=1)
+    assert run.stats["arch_segment_errors"] == 1
+    assert complaints(run, "removed while it was written")
+    seqs = []
+    for path in sorted(run.archive().glob("*.npy")):
+        segment = dipformat.open_segment(path)
+        records = list(segment)
+        assert not segment.faults and not [r for r in records if r.fault], path.name
+        seqs += [r.seq for r in records]
+    assert 0 < len(seqs) < run.stats["arch_frames"]
+    check_results(run, scene)
+
+
+def test_without_io_uring(dip, scene):
+    """Forbidden by the kernel: it says so and writes with pwrite."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed; it plays the kernel that forbids io_uring")
+    argv = [strace, "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
+            "inject=io_uring_setup:error=EPERM",
+            *dip.command(scene.folder, 0.3, sets=scene.sets(**RATE, **{"main.overrun": "block"}),
+                         eal_args=harness.eal(2))]
+    run = dip.end(dip.start(argv=argv))
+    assert complaints(run, "writing with pwrite instead")
+    assert len(check_archive(run, scene)) == run.due() == len(check_results(run, scene))
+
+
+@pytest.mark.parametrize("uring,call", [(False, "pwritev"), (False, "fallocate"),
+                                        (True, "fallocate"), (False, "fsync")])
+def test_calls_that_fail(dip, scene, uring, call):
+    """The n-th call fails: counted and said, what counts as archived is readable."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("strace is not installed; it makes calls fail")
+    argv = [strace, "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
+            f"inject={call}:error=EIO:when=3",
+            *dip.command(scene.folder, 0.4, eal_args=harness.eal(2), sets=scene.sets(**RATE, **{
+                "arch.use_io_uring": uring, "arch.segment_bytes": 1 << 20}))]
+    # A segment that cannot be reserved is tried again in time: nothing need be lost by that.
+    run = dip.end(dip.start(argv=argv), status=0 if call == "fallocate" else 1)
+    lost = run.stats["arch_io_errors"] + run.stats["arch_segment_errors"]
+    assert lost == 0 if call == "fallocate" else lost > 0
+    assert complaints(run, "Input/output error")
+    check_readable(run, scene)
+    check_results(run, scene)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""One to four processor lcores, fused and split, by hand and automatically: nothing that is
+written may depend on it."""
+
+from pathlib import Path
+
+import pytest
+
+import harness
+from oracle import check_archive, check_lossless, check_results
+
+FAST = {"main.nth_archive": 3, "dma.pace_frames": False}
+
+
+def roles(run):
+    """Roles by lcore."""
+    return {entry["lcore"]: entry["role"] for entry in run.report["lcores"]}
+
+
+def count(run, role):
+    """On how many lcores a role is."""
+    return sum(role in text.split("+") for text in roles(run).values())
+
+
+@pytest.mark.parametrize("layout", ["fused", "split"])
+@pytest.mark.parametrize("processors", [1, 2, 3, 4])
+def test_processors(dip, scene, processors, layout):
+    """Lossless with block; in order and nothing uncounted with drop."""
+    workers = processors + 1 + (layout == "split")
+    for overrun in ("block", "drop"):
+        run = dip.run(scene.folder, 0.3, eal_args=harness.eal(workers), sets=scene.sets(**FAST, **{
+            "main.overrun": overrun, "lcores.layout": layout, "proc.worker_threads": processors}))
+        assert count(run, "process") == processors
+        assert count(run, "ingest") == (1 if layout == "split" else processors)
+        assert len(check_results(run, scene)) > len(scene.frames)
+        if overrun == "block":
+            check_lossless(run, scene, nth=3)
+        else:
+            check_archive(run, scene, nth=3)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2, 3, 5])
+def test_automatic_placement(dip, scene, workers):
+    """From one lcore that does everything to more lcores than CPUs."""
+    run = dip.run(scene.folder, 0.3, eal_args=harness.eal(workers), sets=scene.sets(**FAST, **{
+        "main.overrun": "block"}))
+    check_lossless(run, scene, nth=3)
+    assert len(roles(run)) == workers + 1
+    for role in ("control", "ingest", "process", "archive", "results"):
+        assert count(run, role) >= 1, roles(run)
+
+
+@pytest.mark.parametrize("workers,drain", [(0, True), (0, False), (1, True)])
+def test_one_lcore_drops_and_drains(dip, scene, workers, drain):
+    """Run to completion: the sinks get their turn although the source never rests."""
+    run = dip.run(scene.folder, 0.3, eal_args=harness.eal(workers), sets=scene.sets(**FAST, **{
+        "main.drain_queues": drain, "main.slabs": 8}))
+    assert len(check_results(run, scene)) > 0
+    check_archive(run, scene, nth=3)
+
+
+@pytest.mark.parametrize("named", [
+    {"ingest": "1", "process": "2", "archive": "3", "results": "0"},
+    {"ingest": "1,2", "process": "1,2", "archive": "3", "results": "3"},
+    {"ingest": "1,2", "process": "3,4", "archive": "0"},
+    {"ingest": "1", "process": "1-3", "archive": "4"},
+    {"process": "2-3"},
+    {"ingest": "0", "process": "0", "archive": "0", "results": "0"},
+], ids=lambda named: "-".join(f"{role[0]}{named[role]}" for role in named))
+def test_lcores_by_hand(dip, scene, named):
+    run = dip.run(scene.folder, 0.3, eal_args=harness.eal(4), sets=scene.sets(
+        **FAST, **{"main.overrun": "block"}, **{f"lcores.{r}": v for r, v in named.items()}))
+    check_lossless(run, scene, nth=3)
+    for role, text in named.items():
+        first, _, last = text.replace(",", "-").partition("-")
+        for lcore in range(int(first), int(last or first) + 1):
+            assert role in roles(run)[lcore].split("+"), roles(run)
+
+
+def test_exclusive_lcores(dip, scene):
+    run = dip.run(scene.folder, 0.3, eal_args=harness.eal(3), sets=scene.sets(
+        **FAST, **{"main.overrun": "block", "lcores.ingest": "1", "lcores.process": "2",
+                   "lcores.archive": "3", "lcores.results": "0", "lcores.exclusive": "1-3"}))
+    check_lossless(run, scene, nth=3)
+    assert sorted(roles(run).items())[1:] == [(1, "ingest"), (2, "process"), (3, "archive")]
+
+
+@pytest.mark.parametrize("idle", ["busy", "sleep"])
+def test_idle_policy(dip, scene, idle):
+    """Polling on, or sleeping: the same frames."""
+    run = dip.run(scene.folder, 0.3, eal_args=harness.eal(1), sets=scene.sets(**{
+        "lcores.idle": idle, "main.overrun": "block", "main.nth_archive": 3}))
+    assert run.due() == 300
+    check_lossless(run, scene, nth=3)
+
+
+@pytest.mark.parametrize("own_eal", [True, False], ids=["eal", "auto"])
+@pytest.mark.parametrize("cpu", harness.cpus()[:4])
+def test_first_ingest_on_the_cpu_asked_for(dip, scene, cpu, own_eal):
+    """dma.cpu_affinity: the ingesting thread may run on that CPU only, by the kernel's word."""
+    run = dip.start(scene.folder, 0, eal_args=harness.eal(len(harness.cpus())) if own_eal else None,
+                    sets=scene.sets(**{"dma.cpu_affinity": cpu, "proc.worker_threads": 1}))
+    dip.wait_for_results(run)
+    allowed = {}
+    for task in Path(f"/proc/{run.pid}/task").iterdir():
+        fields = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
+        if "worker" in fields["Name"]:
+            allowed[int(fields["Name"].rsplit("-", 1)[1])] = fields["Cpus_allowed_list"].strip()
+    run = dip.stop(run)
+    ingest = [lcore for lcore, text in roles(run).items() if "ingest" in text]
+    assert len(ingest) == 1
+    assert allowed[ingest[0]] == str(cpu)
+    check_results(run, scene)
