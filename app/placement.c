@@ -20,7 +20,7 @@ static bool contains(const struct list *l, unsigned int id)
 
 /* --- lists of lcores in the configuration --- */
 
-static bool exists(const struct placement_request *r, unsigned int id)
+static bool exists(const struct placement_request *r, unsigned long id)
 {
 	for (unsigned int i = 0; i < r->worker_count; i++)
 		if (r->workers[i] == id)
@@ -229,6 +229,7 @@ int place(const struct placement_request *r, struct placement *p, struct dip_err
 {
 	const struct settings *s = r->settings;
 	struct list ingest, process, taken = {.n = 0}, rest;
+	unsigned int least = strcmp(s->lcores.layout, "split") == 0 ? 2 : 1;
 
 	memset(p, 0, sizeof(*p));
 	if (parse_list(r, "ingest", s->lcores.ingest, &ingest, err) < 0 ||
@@ -237,8 +238,11 @@ int place(const struct placement_request *r, struct placement *p, struct dip_err
 			0 ||
 		parse_single(r, "results", s->lcores.results, r->main_lcore, &p->results, err) < 0)
 		return -EINVAL;
-	if (r->archiving && r->worker_count > 1)
+	/* An lcore for the archive alone, unless the user or a split on two leaves none. */
+	if (r->archiving && (s->lcores.archive[0] != '\0' || r->worker_count > least))
 		taken.id[taken.n++] = p->archive;
+	if (s->lcores.results[0] != '\0' && !contains(&taken, p->results))
+		taken.id[taken.n++] = p->results;
 	if (ingest.n == 0 && process.n == 0) {
 		rest = free_workers(r, &taken);
 		place_auto(r, &rest, p);

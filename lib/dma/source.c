@@ -46,7 +46,8 @@ static struct claim claim_seqs(struct dip_source *s, uint64_t due, uint64_t n)
 }
 
 /* A camera fills slabs whether it is polled or not: of the frames that came due since the last poll,
- * those beyond the slabs that were free have been lost. Waiting sources lose none. */
+ * only as many can be there as slabs were free. The oldest of them are gone, as in a cyclic DMA
+ * ring. Waiting sources lose none. */
 static void lose_excess(struct dip_source *s, struct dip_dma_counters *c, uint64_t due)
 {
 	uint64_t waiting = due - __atomic_load_n(s->next_seq, __ATOMIC_RELAXED), slabs;

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "metrics/histogram.h"
+#include "metrics/metrics.h"
+
+/* --- counters --- */
+
+static struct apples {
+	uint64_t apples_red;
+	uint64_t apples_green;
+} __attribute__((aligned(64))) apples[3];
+
+static const struct dip_metric apple_rows[] = {
+	DIP_METRIC(struct apples, apples_red, "apples", "red ones"),
+	DIP_METRIC(struct apples, apples_green, "apples", "green ones"),
+};
+
+DIP_METRICS_REGISTER(apple_metrics, apple_rows, apples)
+
+static struct pears {
+	uint64_t unused[5], pears;
+} pears[1];
+
+static const struct dip_metric pear_rows[] = {DIP_METRIC(struct pears, pears, "pears", "pears")};
+
+DIP_METRICS_REGISTER(pear_metrics, pear_rows, pears)
+
+static void test_sums(void **state)
+{
+	(void)state;
+	assert_int_equal(dip_metric_value("apples_red"), 0);
+	dip_count(&apples[0].apples_red, 1);
+	dip_count(&apples[1].apples_red, 20);
+	dip_count(&apples[2].apples_red, 300);
+	dip_count(&apples[2].apples_red, 4000);
+	dip_count(&apples[1].apples_green, 1ULL << 40);
+	dip_count(&pears[0].pears, 7);
+	assert_int_equal(dip_metric_value("apples_red"), 4321);
+	assert_int_equal(dip_metric_value("apples_green"), 1ULL << 40);
+	assert_int_equal(dip_metric_value("pears"), 7);
+}
+
+struct seen {
+	const char *name[256];
+	uint64_t value[256];
+	unsigned int n;
+};
+
+static void note(const struct dip_metric *metric, uint64_t value, void *arg)
+{
+	struct seen *seen = arg;
+
+	assert_true(seen->n < 256);
+	assert_non_null(metric->unit);
+	assert_non_null(metric->help);
+	seen->name[seen->n] = metric->name;
+	seen->value[seen->n++] = value;
+}
+
+/* Rows in their order, blocks in the order of registration, each once. */
+static void test_foreach(void **state)
+{
+	static const char *const names[] = {"apples_red", "apples_green", "pears"};
+	struct seen seen = {.n = 0};
+	unsigned int at = 0;
+
+	(void)state;
+	dip_metrics_foreach(note, &seen);
+	assert_true(seen.n >= 3);
+	while (at < seen.n && strcmp(seen.name[at], names[0]) != 0)
+		at++;
+	assert_true(at + 3 <= seen.n);
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_string_equal(seen.name[at + i], names[i]);
+		assert_int_equal(seen.value[at + i], dip_metric_value(names[i]));
+	}
+	for (unsigned int i = 0; i < seen.n; i++)
+		for (unsigned int j = 0; j < i; j++)
+			assert_string_not_equal(seen.name[i], seen.name[j]);
+}
+
+#define COUNTS 2000000
+
+static void *count_up(void *arg)
+{
+	for (unsigned int i = 0; i < COUNTS; i++)
+		dip_count(&((struct apples *)arg)->apples_green, 1);
+	return NULL;
+}
+
+static void test_read_while_written(void **state)
+{
+	uint64_t before = dip_metric_value("apples_green"), last = before, now;
+	pthread_t writer[3];
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(pthread_create(&writer[i], NULL, count_up, &apples[i]), 0);
+	do {
+		now = dip_metric_value("apples_green");
+		assert_true(now >= last && now <= before + 3 * COUNTS);
+		last = now;
+	} while (now < before + COUNTS);
+	for (unsigned int i = 0; i < 3; i++)
+		pthread_join(writer[i], NULL);
+	assert_int_equal(dip_metric_value("apples_green"), before + 3 * COUNTS);
+}
+
+/* --- histograms --- */
+
+#define LIMIT (1ULL << 40)
+
+/* The bound that a percentile reports for a value: with a larger maximum beside it. */
+static uint64_t reported(uint64_t value)
+{
+	static struct dip_histogram h;
+	struct dip_histogram_summary s;
+
+	memset(&h, 0, sizeof(h));
+	for (int i = 0; i < 3; i++)
+		dip_histogram_record(&h, value);
+	dip_histogram_record(&h, UINT64_MAX);
+	dip_histogram_summarise(&h, 1, &s);
+	assert_int_equal(s.count, 4);
+	assert_int_equal(s.max, UINT64_MAX);
+	return s.p50;
+}
+
+static void check_value(uint64_t value)
+{
+	uint64_t bound = reported(value);
+
+	assert_true(bound >= value);
+	assert_true((bound - value) * 16 <= value);
+	assert_int_equal(dip_histogram_index(bound), dip_histogram_index(value));
+}
+
+static void test_octaves(void **state)
+{
+	(void)state;
+	for (uint64_t value = 0; value < 16; value++) {
+		assert_int_equal(dip_histogram_index(value), value);
+		assert_int_equal(reported(value), value);
+	}
+	for (unsigned int octave = 4; octave <= 39; octave++) {
+		uint64_t begin = 1ULL << octave;
+
+		assert_int_equal(dip_histogram_index(begin), dip_histogram_index(begin - 1) + 1);
+		assert_int_equal(reported(begin - 1), begin - 1);
+		check_value(begin);
+		check_value(begin + 1);
+		check_value(begin + begin / 2 - 1);
+		check_value(begin + begin / 2);
+	}
+}
+
+/* Bounds ascend, belong to their own bucket, and the next value to the next. */
+static void test_every_bucket(void **state)
+{
+	uint64_t value = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++) {
+		uint64_t bound = reported(value);
+
+		assert_int_equal(dip_histogram_index(value), i);
+		assert_int_equal(dip_histogram_index(bound), i);
+		check_value(value);
+		check_value(bound);
+		value = bound + 1;
+	}
+	assert_int_equal(value, LIMIT);
+	/* Above is the last bucket. */
+	assert_int_equal(dip_histogram_index(LIMIT), DIP_HISTOGRAM_BUCKETS - 1);
+	assert_int_equal(dip_histogram_index(UINT64_MAX), DIP_HISTOGRAM_BUCKETS - 1);
+}
+
+static uint64_t random_ns(void)
+{
+	uint64_t bits = ((uint64_t)rand() << 31 | rand()) & (LIMIT - 1);
+
+	return bits >> rand() % 38;
+}
+
+static int ascending(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The value of that rank, rounded up to its bucket's bound, and no more. */
+static void check_percentile(const uint64_t *sorted, unsigned int n, double share, uint64_t found)
+{
+	uint64_t exact = sorted[(unsigned int)(share * n)];
+
+	assert_true(found >= exact);
+	assert_true((found - exact) * 16 <= exact);
+	assert_true(found <= sorted[n - 1]);
+}
+
+static void check_summary(uint64_t *values, unsigned int n, const struct dip_histogram_summary *s)
+{
+	uint64_t sum = 0;
+
+	qsort(values, n, sizeof(*values), ascending);
+	for (unsigned int i = 0; i < n; i++)
+		sum += values[i];
+	assert_int_equal(s->count, n);
+	assert_int_equal(s->mean, sum / n);
+	assert_int_equal(s->max, values[n - 1]);
+	check_percentile(values, n, 0.5, s->p50);
+	check_percentile(values, n, 0.9, s->p90);
+	check_percentile(values, n, 0.99, s->p99);
+	check_percentile(values, n, 0.999, s->p999);
+}
+
+#define PARTS 5
+#define VALUES 100000
+
+/* Each part by itself, and all merged. */
+static void test_percentiles(void **state)
+{
+	static struct dip_histogram parts[PARTS];
+	static uint64_t all[VALUES], some[VALUES];
+	static const unsigned int sizes[] = {1, 2, 3, 10, 1000, 1001, VALUES};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		struct dip_histogram_summary s;
+		unsigned int n = sizes[i];
+
+		memset(parts, 0, sizeof(parts));
+		for (unsigned int j = 0; j < n; j++) {
+			all[j] = random_ns();
+			dip_histogram_record(&parts[j % PARTS], all[j]);
+		}
+		for (unsigned int part = 0; part < PARTS && part < n; part++) {
+			unsigned int m = 0;
+
+			for (unsigned int j = part; j < n; j += PARTS)
+				some[m++] = all[j];
+			dip_histogram_summarise(&parts[part], 1, &s);
+			check_summary(some, m, &s);
+		}
+		dip_histogram_summarise(parts, PARTS, &s);
+		check_summary(all, n, &s);
+	}
+}
+
+static void test_empty(void **state)
+{
+	static struct dip_histogram h[2];
+	static const struct dip_histogram_summary nothing;
+	struct dip_histogram_summary s;
+
+	(void)state;
+	memset(&s, 0xff, sizeof(s));
+	dip_histogram_summarise(h, 2, &s);
+	assert_memory_equal(&s, &nothing, sizeof(s));
+	dip_histogram_record(&h[1], 0);
+	dip_histogram_summarise(h, 2, &s);
+	assert_int_equal(s.count, 1);
+	assert_int_equal(s.p50, 0);
+	assert_int_equal(s.max, 0);
+	memset(&s, 0xff, sizeof(s));
+	dip_histogram_summarise(h, 0, &s);
+	assert_memory_equal(&s, &nothing, sizeof(s));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_foreach),
+		cmocka_unit_test(test_read_while_written),
+		cmocka_unit_test(test_octaves),
+		cmocka_unit_test(test_every_bucket),
+		cmocka_unit_test(test_percentiles),
+		cmocka_unit_test(test_empty),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "archive/format.h"
+#include "archive/segment.h"
+
+#define WIDTH 30
+#define HEIGHT 20
+#define IMAGE (WIDTH * HEIGHT * 2)
+
+static char folder[] = "/tmp/dip_segment_XXXXXX";
+static struct dip_segment_conf conf;
+static struct dip_segment segment = {.fd = -1, .idx_fd = -1}; /* large: not on the stack */
+
+static const char *path_of(const char *name)
+{
+	static char path[5000];
+
+	snprintf(path, sizeof(path), "%s/run/%s", folder, name);
+	return path;
+}
+
+static unsigned int entries(const char *path)
+{
+	DIR *dir = opendir(path);
+	struct dirent *entry;
+	unsigned int n = 0;
+
+	if (dir == NULL)
+		return 0;
+	while ((entry = readdir(dir)) != NULL)
+		n += entry->d_name[0] != '.';
+	closedir(dir);
+	return n;
+}
+
+static void remove_run(void)
+{
+	DIR *dir = opendir(path_of(""));
+	struct dirent *entry;
+
+	if (dir == NULL)
+		return;
+	while ((entry = readdir(dir)) != NULL)
+		unlink(path_of(entry->d_name));
+	closedir(dir);
+	rmdir(path_of(""));
+}
+
+static int setup_group(void **state)
+{
+	(void)state;
+	signal(SIGXFSZ, SIG_IGN);
+	return mkdtemp(folder) != NULL ? 0 : -1;
+}
+
+static int teardown_group(void **state)
+{
+	(void)state;
+	return rmdir(folder);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	conf = (struct dip_segment_conf){.prefix = "frames",
+		.npy = true,
+		.width = WIDTH,
+		.height = HEIGHT,
+		.segment_bytes = DIP_HEADER_BYTES + 5 * 4096 + 4095,
+		.block_bytes = 4096,
+		.make_index = true};
+	snprintf(conf.dir, sizeof(conf.dir), "%s/run", folder);
+	return mkdir(conf.dir, 0755);
+}
+
+static int teardown(void **state)
+{
+	struct rlimit limit;
+
+	(void)state;
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	dip_segment_abandon(&segment);
+	remove_run();
+	return 0;
+}
+
+static void open_segment(unsigned int number)
+{
+	struct dip_error err = {""};
+
+	if (dip_segment_open(&conf, number, &segment, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void close_segment(void)
+{
+	struct dip_error err = {""};
+
+	if (dip_segment_close(&segment, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(segment.fd, -1);
+	assert_int_equal(segment.idx_fd, -1);
+}
+
+static off_t size_of(const char *name)
+{
+	struct stat st;
+
+	return stat(path_of(name), &st) < 0 ? -1 : st.st_size;
+}
+
+/* A record of seq in its slot, as the archiver writes it. */
+static void write_record(uint64_t slot, uint64_t seq)
+{
+	char *record = calloc(1, segment.stride);
+
+	assert_non_null(record);
+	memset(record, (int)seq, IMAGE);
+	assert_int_equal(
+		pwrite(segment.fd, record, segment.stride, dip_segment_offset(&segment, slot)),
+		segment.stride);
+	free(record);
+}
+
+static void text_is(const char *name, const char *want)
+{
+	char text[4096];
+	FILE *f = fopen(path_of(name), "r");
+	size_t n;
+
+	assert_non_null(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	fclose(f);
+	assert_string_equal(text, want);
+}
+
+static void header_is(const char *name, uint64_t records)
+{
+	char found[DIP_HEADER_BYTES], want[DIP_HEADER_BYTES];
+	FILE *f = fopen(path_of(name), "r");
+
+	assert_non_null(f);
+	assert_int_equal(fread(found, 1, sizeof(found), f), sizeof(found));
+	fclose(f);
+	assert_int_equal(dip_segment_header(want, WIDTH, HEIGHT, 4096, records), 0);
+	assert_memory_equal(found, want, sizeof(want));
+}
+
+static void test_geometry(void **state)
+{
+	(void)state;
+	assert_int_equal(dip_segment_stride(&conf), 4096);
+	assert_int_equal(dip_segment_capacity(&conf), 5);
+	conf.segment_bytes++;
+	assert_int_equal(dip_segment_capacity(&conf), 6);
+	conf.segment_bytes = 1; /* one record at least */
+	assert_int_equal(dip_segment_capacity(&conf), 1);
+	conf.block_bytes = 512;
+	assert_int_equal(dip_segment_stride(&conf), 1536);
+	conf.npy = false;
+	assert_int_equal(dip_segment_stride(&conf), IMAGE);
+	conf.segment_bytes = 3 * IMAGE;
+	assert_int_equal(dip_segment_capacity(&conf), 3);
+	conf.segment_bytes = 3 * IMAGE - 1;
+	assert_int_equal(dip_segment_capacity(&conf), 2);
+}
+
+/* Open: the header promises all. Closed: header, size and index say what was committed. */
+static void test_cut_to_truth(void **state)
+{
+	(void)state;
+	open_segment(7);
+	assert_int_equal(segment.capacity, 5);
+	header_is("frames_000007.npy", 5);
+	assert_int_equal(size_of("frames_000007.npy"), DIP_HEADER_BYTES + 5 * 4096);
+	for (unsigned int i = 0; i < 4; i++)
+		write_record(i, 100 + i);
+	for (unsigned int i = 0; i < 3; i++) /* the fourth was never known to be written */
+		dip_segment_commit(&segment, 100 + i * 5);
+	close_segment();
+	header_is("frames_000007.npy", 3);
+	assert_int_equal(size_of("frames_000007.npy"), DIP_HEADER_BYTES + 3 * 4096);
+	text_is("frames_000007.idx", "100 4096\n105 8192\n110 12288\n");
+	assert_int_equal(entries(conf.dir), 2);
+}
+
+static void test_full_segment(void **state)
+{
+	(void)state;
+	open_segment(0);
+	for (unsigned int i = 0; i < 5; i++) {
+		write_record(i, i);
+		dip_segment_commit(&segment, UINT64_MAX - i);
+		if (i == 2)
+			assert_int_equal(dip_segment_write_index(&segment), 0);
+	}
+	close_segment();
+	header_is("frames_000000.npy", 5);
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 5 * 4096);
+	text_is("frames_000000.idx", "18446744073709551615 4096\n18446744073709551614 8192\n"
+				     "18446744073709551613 12288\n18446744073709551612 16384\n"
+				     "18446744073709551611 20480\n");
+}
+
+static void test_raw(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	conf.npy = false;
+	conf.segment_bytes = 1 << 20;
+	open_segment(999999);
+	assert_int_equal(size_of("frames_999999.bin"), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		write_record(i, i);
+		dip_segment_commit(&segment, i);
+	}
+	write_record(3, 3);
+	close_segment();
+	assert_int_equal(stat(path_of("frames_999999.bin"), &st), 0);
+	assert_int_equal(st.st_size, 3 * IMAGE);
+	assert_true(st.st_blocks * 512 <= 16384); /* what was reserved beyond is given back */
+	text_is("frames_999999.idx", "0 0\n1 1200\n2 2400\n");
+}
+
+static void test_no_index(void **state)
+{
+	(void)state;
+	conf.make_index = false;
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	assert_int_equal(dip_segment_write_index(&segment), 0);
+	close_segment();
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 4096);
+	assert_int_equal(entries(conf.dir), 1);
+}
+
+/* Records through O_DIRECT where that works, and the same file in the end. */
+static void test_direct(void **state)
+{
+	void *record = NULL;
+
+	(void)state;
+	conf.direct = true;
+	open_segment(0);
+	assert_int_equal(!!(fcntl(segment.fd, F_GETFL) & O_DIRECT), segment.direct);
+	assert_int_equal(posix_memalign(&record, 4096, 4096), 0);
+	memset(record, 0x5a, 4096);
+	assert_int_equal(pwrite(segment.fd, record, 4096, dip_segment_offset(&segment, 0)), 4096);
+	free(record);
+	dip_segment_commit(&segment, 0);
+	close_segment();
+	header_is("frames_000000.npy", 1);
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 4096);
+	/* A record that is no multiple of the block cannot be written that way. */
+	conf.npy = false;
+	open_segment(1);
+	assert_false(segment.direct);
+	assert_false(fcntl(segment.fd, F_GETFL) & O_DIRECT);
+	close_segment();
+}
+
+static void test_empty_is_removed(void **state)
+{
+	(void)state;
+	for (int npy = 0; npy <= 1; npy++) {
+		conf.npy = npy;
+		open_segment(0);
+		assert_int_equal(entries(conf.dir), 2);
+		write_record(0, 0);
+		close_segment();
+		assert_int_equal(entries(conf.dir), 0);
+	}
+}
+
+/* The run's folder is made when it is not there, its parent is not. */
+static void test_folder(void **state)
+{
+	struct dip_error err = {""};
+
+	(void)state;
+	remove_run();
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	close_segment();
+	assert_int_equal(entries(conf.dir), 2);
+	snprintf(conf.dir, sizeof(conf.dir), "%s/no/run", folder);
+	assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/no/run/frames_000000.npy: "));
+	assert_non_null(strstr(err.text, "No such file or directory"));
+	assert_int_equal(entries(folder), 1);
+	snprintf(conf.dir, sizeof(conf.dir), "%s/run/frames_000000.npy", folder);
+	assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -ENOTDIR);
+	snprintf(conf.dir, sizeof(conf.dir), "%s/run", folder);
+}
+
+/* What is there already is never touched. */
+static void test_files_in_the_way(void **state)
+{
+	static const char *const names[] = {"frames_000000.npy", "frames_000000.idx"};
+	struct dip_error err = {""};
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		FILE *f = fopen(path_of(names[i]), "w");
+
+		assert_non_null(f);
+		fputs("mine\n", f);
+		fclose(f);
+		assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -EEXIST);
+		assert_non_null(strstr(err.text, "frames_000000.npy: "));
+		assert_int_equal(entries(conf.dir), 1);
+		text_is(names[i], "mine\n");
+		unlink(path_of(names[i]));
+	}
+}
+
+static void test_removed_folder(void **state)
+{
+	struct dip_error err = {""};
+
+	(void)state;
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	assert_true(dip_segment_linked(&segment));
+	remove_run();
+	assert_false(dip_segment_linked(&segment));
+	dip_segment_abandon(&segment);
+	assert_int_equal(segment.fd, -1);
+	assert_int_equal(entries(folder), 0);
+	open_segment(1);
+	assert_true(dip_segment_linked(&segment));
+	dip_segment_commit(&segment, 1);
+	remove_run();
+	dip_segment_close(&segment, &err); /* whatever it says, it makes no file anew */
+	assert_int_equal(segment.fd, -1);
+	assert_int_equal(entries(folder), 0);
+}
+
+static void limit_file_size(off_t bytes)
+{
+	struct rlimit limit;
+
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = bytes < 0 ? limit.rlim_max : (rlim_t)bytes;
+	setrlimit(RLIMIT_FSIZE, &limit);
+}
+
+/* A segment that cannot be made leaves nothing behind: no file, nor a folder of its making. */
+static void test_failed_open_leaves_nothing(void **state)
+{
+	struct dip_error err = {""};
+	int ret;
+
+	(void)state;
+	for (int made = 0; made <= 1; made++) {
+		limit_file_size(1000); /* not even a header */
+		ret = dip_segment_open(&conf, 0, &segment, &err);
+		limit_file_size(-1);
+		assert_true(ret < 0);
+		assert_non_null(strstr(err.text, "/run/frames_000000.npy: "));
+		assert_int_equal(entries(conf.dir), 0);
+		assert_int_equal(entries(folder), made == 0 ? 1 : 0);
+		remove_run();
+	}
+}
+
+/* Where files may not get as large as a segment, it grows with its records. */
+static void test_large_segment(void **state)
+{
+	(void)state;
+	limit_file_size(DIP_HEADER_BYTES + 2 * 4096);
+	open_segment(0);
+	for (unsigned int i = 0; i < 2; i++) {
+		write_record(i, i);
+		dip_segment_commit(&segment, i);
+	}
+	close_segment();
+	limit_file_size(-1);
+	header_is("frames_000000.npy", 2);
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 2 * 4096);
+}
+
+/* An index that cannot be written: whole lines only, and none is lost when it works again. */
+static void test_index_cut_short(void **state)
+{
+	(void)state;
+	for (off_t bytes = 0; bytes < 22; bytes++) {
+		open_segment(bytes);
+		write_record(0, 0);
+		write_record(1, 1);
+		dip_segment_commit(&segment, 10);
+		dip_segment_commit(&segment, 11);
+		limit_file_size(bytes);
+		if (bytes < 16) {
+			assert_int_equal(dip_segment_write_index(&segment), -EFBIG);
+			assert_int_equal(lseek(segment.idx_fd, 0, SEEK_END), 0);
+		} else {
+			assert_int_equal(dip_segment_write_index(&segment), 0);
+		}
+		limit_file_size(-1);
+		write_record(2, 2);
+		dip_segment_commit(&segment, 12);
+		assert_int_equal(dip_segment_write_index(&segment), 0);
+		close_segment();
+		snprintf(segment.path, sizeof(segment.path), "frames_%06d.idx", (int)bytes);
+		text_is(segment.path, "10 4096\n11 8192\n12 12288\n");
+	}
+}
+
+/* An index that cannot be written at the close is an error of the close; the data is whole. */
+static void test_index_fails_at_close(void **state)
+{
+	struct dip_error err = {""};
+	int full;
+
+	(void)state;
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	full = open("/dev/full", O_WRONLY);
+	assert_true(full >= 0);
+	dup2(full, segment.idx_fd);
+	close(full);
+	assert_true(dip_segment_close(&segment, &err) < 0);
+	assert_non_null(strstr(err.text, "frames_000000.npy: its index: "));
+	assert_int_equal(segment.fd, -1);
+	header_is("frames_000000.npy", 1);
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 4096);
+}
+
+/* --- a file system that is full --- */
+
+static bool mount_small(size_t bytes)
+{
+	char options[64];
+
+	snprintf(options, sizeof(options), "size=%zu", bytes);
+	if (unshare(CLONE_NEWNS) < 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+		mount("tmpfs", conf.dir, "tmpfs", 0, options) < 0) {
+		print_message("skipped: no right to mount a small file system (root has it)\n");
+		return false;
+	}
+	return true;
+}
+
+static void fill_up(size_t leave)
+{
+	static char page[4096];
+	int fd = open(path_of("filler"), O_CREAT | O_WRONLY, 0600);
+	off_t end = 0;
+
+	assert_true(fd >= 0);
+	while (write(fd, page, sizeof(page)) == sizeof(page))
+		end += sizeof(page);
+	assert_int_equal(errno, ENOSPC);
+	assert_int_equal(ftruncate(fd, end - leave), 0);
+	close(fd);
+}
+
+static void test_full_file_system(void **state)
+{
+	struct dip_error err = {""};
+	char record[4096] = {1};
+
+	(void)state;
+	if (!mount_small(1 << 20))
+		skip();
+	fill_up(0);
+	assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -ENOSPC);
+	assert_non_null(strstr(err.text, "frames_000000.npy: No space left on device"));
+	assert_int_equal(entries(conf.dir), 1);
+	/* Room for the header and two records of five: used to the last block. */
+	fill_up(3 * 4096);
+	open_segment(0);
+	header_is("frames_000000.npy", 5);
+	for (unsigned int i = 0; i < 2; i++) {
+		write_record(i, i);
+		dip_segment_commit(&segment, i);
+	}
+	assert_int_equal(pwrite(segment.fd, record, 4096, dip_segment_offset(&segment, 2)), -1);
+	assert_int_equal(errno, ENOSPC);
+	assert_int_equal(dip_segment_close(&segment, &err), -ENOSPC); /* of the index alone */
+	assert_non_null(strstr(err.text, "frames_000000.npy: its index: "));
+	header_is("frames_000000.npy", 2);
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 2 * 4096);
+	text_is("frames_000000.idx", "");
+}
+
+static int teardown_mount(void **state)
+{
+	dip_segment_abandon(&segment);
+	umount2(conf.dir, MNT_DETACH);
+	return teardown(state);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_geometry),
+		TEST(test_cut_to_truth),
+		TEST(test_full_segment),
+		TEST(test_raw),
+		TEST(test_no_index),
+		TEST(test_direct),
+		TEST(test_empty_is_removed),
+		TEST(test_folder),
+		TEST(test_files_in_the_way),
+		TEST(test_removed_folder),
+		TEST(test_failed_open_leaves_nothing),
+		TEST(test_large_segment),
+		TEST(test_index_cut_short),
+		TEST(test_index_fails_at_close),
+		cmocka_unit_test_setup_teardown(test_full_file_system, setup, teardown_mount),
+	};
+
+	return cmocka_run_group_tests(tests, setup_group, teardown_group);
+}
