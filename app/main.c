@@ -146,7 +146,7 @@ static int run(struct pipeline *p, const struct command *command, double seconds
 	struct control control;
 	struct dip_poller poller = control_poller(&control);
 	struct dip_error err = {0};
-	int ret;
+	int ret, joined;
 
 	control_init(&control, p, command, settings.main.drain_queues, seconds);
 	ret = dip_lcore_add(rte_get_main_lcore(), &poller);
@@ -159,12 +159,11 @@ static int run(struct pipeline *p, const struct command *command, double seconds
 	say_start(p);
 	ret = dip_lcores_launch(&conf);
 	if (ret == 0)
-		dip_lcores_run_main(&conf);
+		ret = dip_lcores_run_main(&conf);
 	dip_lcores_halt();
+	joined = dip_lcores_join();
 	if (ret == 0)
-		ret = dip_lcores_join();
-	else
-		dip_lcores_join();
+		ret = joined;
 	outputs_close(&p->outputs);
 	summary_detach(p);
 	return judge(p, &control, ret);

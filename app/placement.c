@@ -220,9 +220,13 @@ static int check_exclusive(
 	return 0;
 }
 
-static unsigned int last_worker(const struct placement_request *r)
+/* For the archive: the last worker that the results have not been given. */
+static unsigned int last_worker(const struct placement_request *r, unsigned int results)
 {
-	return r->worker_count > 0 ? r->workers[r->worker_count - 1] : r->main_lcore;
+	for (unsigned int i = r->worker_count; i > 0; i--)
+		if (r->workers[i - 1] != results || r->worker_count == 1)
+			return r->workers[i - 1];
+	return r->main_lcore;
 }
 
 int place(const struct placement_request *r, struct placement *p, struct dip_error *err)
@@ -234,9 +238,10 @@ int place(const struct placement_request *r, struct placement *p, struct dip_err
 	memset(p, 0, sizeof(*p));
 	if (parse_list(r, "ingest", s->lcores.ingest, &ingest, err) < 0 ||
 		parse_list(r, "process", s->lcores.process, &process, err) < 0 ||
-		parse_single(r, "archive", s->lcores.archive, last_worker(r), &p->archive, err) <
+		parse_single(r, "results", s->lcores.results, r->main_lcore, &p->results, err) <
 			0 ||
-		parse_single(r, "results", s->lcores.results, r->main_lcore, &p->results, err) < 0)
+		parse_single(r, "archive", s->lcores.archive, last_worker(r, p->results),
+			&p->archive, err) < 0)
 		return -EINVAL;
 	/* An lcore for the archive alone, unless the user or a split on two leaves none. */
 	if (r->archiving && (s->lcores.archive[0] != '\0' || r->worker_count > least))

@@ -39,15 +39,30 @@ int source_examine(const struct command *command, const struct settings *setting
 }
 
 /* Devargs know neither commas nor much else: all but plain characters become %XX. */
+static char *encode(char *at, unsigned char c)
+{
+	static const char digits[] = "0123456789ABCDEF";
+
+	if (isalnum(c) || strchr("/._-", c) != NULL) {
+		*at++ = c;
+		return at;
+	}
+	*at++ = '%';
+	*at++ = digits[c >> 4];
+	*at++ = digits[c & 15];
+	return at;
+}
+
 static char *encode_path(const char *path)
 {
-	char *text = malloc(sizeof("path=") + 3 * strlen(path)), *at = text;
+	char *text = malloc(sizeof("path=") + 3 * strlen(path)), *at;
 
 	if (text == NULL)
 		return NULL;
-	at += sprintf(at, "path=");
+	at = stpcpy(text, "path=");
 	for (const unsigned char *c = (const unsigned char *)path; *c != '\0'; c++)
-		at += sprintf(at, isalnum(*c) || strchr("/._-", *c) != NULL ? "%c" : "%%%02X", *c);
+		at = encode(at, *c);
+	*at = '\0';
 	return text;
 }
 

@@ -12,6 +12,7 @@
 #include "archive/segment.h"
 
 #define IDX_LINE_MAX 42 /* two numbers of 20 digits, a blank, a newline */
+#define IDX_BYTES (1 << 20)
 
 static size_t image_bytes(const struct dip_segment_conf *conf)
 {
@@ -54,8 +55,10 @@ static int open_data(struct dip_segment *s)
 
 	s->direct = conf->direct && s->stride % conf->block_bytes == 0;
 	s->fd = open(s->path, flags | (s->direct ? O_DIRECT : 0), 0644);
-	if (s->fd < 0 && errno == ENOENT && mkdir(conf->dir, 0755) == 0)
+	if (s->fd < 0 && errno == ENOENT && mkdir(conf->dir, 0755) == 0) {
+		s->made_dir = true;
 		s->fd = open(s->path, flags | (s->direct ? O_DIRECT : 0), 0644);
+	}
 	if (s->fd < 0 && errno == EINVAL && s->direct) {
 		unlink(s->path); /* some file systems create the file before they refuse */
 		s->direct = false;
@@ -123,7 +126,7 @@ static int open_index(struct dip_segment *s)
 	s->idx_fd = -1;
 	if (!s->conf->make_index)
 		return 0;
-	s->idx = malloc(s->capacity * IDX_LINE_MAX);
+	s->idx = malloc(IDX_BYTES);
 	if (s->idx == NULL)
 		return -ENOMEM;
 	index_path(s, path, sizeof(path));
@@ -135,10 +138,13 @@ static void remove_files(struct dip_segment *s)
 {
 	char path[sizeof(s->path) + 8];
 
-	unlink(s->path);
 	index_path(s, path, sizeof(path));
+	if (s->fd >= 0)
+		unlink(s->path);
 	if (s->idx_fd >= 0)
 		unlink(path);
+	if (s->made_dir)
+		rmdir(s->conf->dir);
 	dip_segment_abandon(s);
 }
 
@@ -153,8 +159,10 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 	snprintf(s->path, sizeof(s->path), "%s/%s_%06u.%s", conf->dir, conf->prefix, number,
 		conf->npy ? "npy" : "bin");
 	ret = open_data(s);
-	if (ret < 0)
+	if (ret < 0) {
+		remove_files(s);
 		return dip_fail(err, -ret, "%s: cannot be made: %s", s->path, strerror(-ret));
+	}
 	ret = preallocate(s);
 	if (ret == 0)
 		ret = write_first_header(s);
@@ -166,13 +174,21 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 	return dip_fail(err, -ret, "%s: %s", s->path, strerror(-ret));
 }
 
-void dip_segment_commit(struct dip_segment *s, uint64_t seq)
+static void note_line(struct dip_segment *s, uint64_t seq)
 {
-	if (s->idx != NULL) {
+	if (s->idx_used + IDX_LINE_MAX > IDX_BYTES)
+		dip_segment_write_index(s);
+	if (s->idx_used + IDX_LINE_MAX > IDX_BYTES)
+		s->idx_lost++;
+	else
 		s->idx_used += sprintf(s->idx + s->idx_used, "%" PRIu64 " %" PRIu64 "\n", seq,
 			dip_segment_offset(s, s->committed));
-		s->idx_lines++;
-	}
+}
+
+void dip_segment_commit(struct dip_segment *s, uint64_t seq)
+{
+	if (s->idx != NULL)
+		note_line(s, seq);
 	s->committed++;
 }
 
@@ -194,7 +210,6 @@ int dip_segment_write_index(struct dip_segment *s)
 	}
 	s->idx_end += s->idx_used;
 	s->idx_used = 0;
-	s->idx_lines = 0;
 	return 0;
 }
 
@@ -239,6 +254,8 @@ int dip_segment_close(struct dip_segment *s, struct dip_error *err)
 	idx_ret = dip_segment_write_index(s);
 	if (idx_ret == 0 && s->idx_fd >= 0 && fsync(s->idx_fd) < 0)
 		idx_ret = -errno;
+	if (idx_ret == 0 && s->idx_lost > 0)
+		idx_ret = -ENOSPC;
 	dip_segment_abandon(s);
 	if (ret < 0)
 		return dip_fail(err, -ret, "%s: closing: %s", s->path, strerror(-ret));

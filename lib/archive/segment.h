@@ -29,14 +29,15 @@ struct dip_segment {
 	const struct dip_segment_conf *conf;
 	char path[4400];
 	int fd, idx_fd;
+	bool made_dir;      /* the run's folder was made for this segment */
 	bool direct;        /* opened with O_DIRECT */
 	size_t stride;      /* bytes from one record to the next, and of one write */
 	uint64_t capacity;  /* records */
 	uint64_t committed; /* records known to be written, all of them in a row */
 	char *idx;          /* index lines not yet written */
 	size_t idx_used;    /* bytes */
-	uint64_t idx_lines;
-	off_t idx_end; /* bytes of whole lines in the file */
+	uint64_t idx_lost;  /* lines for which there was no room while the file failed */
+	off_t idx_end;      /* bytes of whole lines in the file */
 };
 
 /* The stride and the number of records of a segment under this configuration. */
@@ -54,8 +55,8 @@ uint64_t dip_segment_offset(const struct dip_segment *segment, uint64_t slot);
 /* The next record is written: count it and note it for the index. */
 void dip_segment_commit(struct dip_segment *segment, uint64_t seq);
 
-/* Write the noted index lines. Returns 0, or a negative errno: the lines are kept for the next
- * time, and the file holds whole lines only. */
+/* Write the noted index lines. Returns 0, or a negative errno: the lines, up to 1 MiB of them, are
+ * kept for the next time, and the file holds whole lines only. */
 int dip_segment_write_index(struct dip_segment *segment);
 
 /* False when the file has been removed behind our back. */

@@ -35,7 +35,9 @@ struct dip_dma_conf {
 	uint64_t limit;  /* end after this many frames, lost ones counted; 0: no limit */
 	uint16_t queues; /* 1..max_queues */
 	bool loop;       /* start over after the last frame of the source */
-	bool block;      /* a due frame without a free slab waits instead of being lost */
+	/* A due frame without a free slab waits, instead of being lost. When several came due since
+	 * the last poll, the oldest are lost. */
+	bool block;
 };
 
 /* In and out of each poll: the context of rte_rawdev_dequeue_buffers. */

@@ -63,17 +63,29 @@ static int source_start(struct rte_rawdev *dev)
 	return 0;
 }
 
+/* The queues' threads have been joined; a poll that comes all the same finds the end. */
 static void source_stop(struct rte_rawdev *dev)
 {
-	(void)dev;
+	struct dip_source *s = dev->dev_private;
+
+	s->end = 0;
+}
+
+void dip_source_unconfigure(uint16_t dev_id)
+{
+	struct dip_source *s = rte_rawdevs[dev_id].dev_private;
+
+	s->configured = false;
 }
 
 static int source_close(struct rte_rawdev *dev)
 {
 	struct dip_source *s = dev->dev_private;
 
-	if (s->ops->close != NULL)
+	/* The device may be closed and then removed, which closes it again. */
+	if (s->open && s->ops->close != NULL)
 		s->ops->close(s->priv);
+	s->open = s->configured = false;
 	return 0;
 }
 
@@ -202,6 +214,7 @@ int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *
 	s->next_seq = dip_dma_next_seq(dev->dev_id);
 	s->counters = dip_dma_counters(dev->dev_id, 0);
 	dip_dma_reset_counters(dev->dev_id);
+	s->open = true;
 	dev->dev_ops = &rawdev_ops;
 	dev->device = &vdev->device;
 	dev->driver_name = ops->name;

@@ -91,6 +91,7 @@ int dip_source_selftest(uint16_t dev_id)
 	if (ret < 0)
 		return ret;
 	ret = run_pass(dev_id, &info, pool);
+	dip_source_unconfigure(dev_id);
 	dip_frame_pool_free(pool);
 	return ret;
 }

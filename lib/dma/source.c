@@ -149,6 +149,8 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	uint64_t due;
 	unsigned int slabs, done;
 
+	if (count == 0)
+		return 0;
 	poll->seq_floor = __atomic_load_n(s->next_seq, __ATOMIC_RELAXED);
 	poll->ended = poll->seq_floor >= s->end;
 	due = due_by(s, rte_rdtsc());

@@ -42,7 +42,8 @@ int dip_source_remove(struct rte_vdev_device *vdev);
  * device must be stopped, and is left unconfigured. */
 int dip_source_selftest(uint16_t dev_id);
 
-/* The fill of a device, for the selftest. */
+/* For the selftest: forget the configuration; the fill of a device. */
+void dip_source_unconfigure(uint16_t dev_id);
 int dip_source_expected(uint16_t dev_id, uint64_t seq, uint16_t *pixels);
 
 /* An argument as an unsigned number, fallback when it is not given. Returns 0, or -EINVAL with

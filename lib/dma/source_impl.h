@@ -12,7 +12,7 @@ struct dip_source {
 	const struct dip_source_ops *ops;
 	struct dip_dma_info info;
 	struct dip_dma_conf conf;
-	bool configured;
+	bool open, configured;
 	/* Set at start, read by the queues' threads. */
 	uint64_t start_tsc; /* frame 0 is due */
 	uint64_t end;       /* the first seq that never comes */

@@ -53,10 +53,10 @@ static size_t hugepages_free_bytes(void)
 	return pages * kib * 1024;
 }
 
-static int fail_memory(const struct dip_frame_pool_conf *conf, struct dip_error *err)
+/* heap: bytes that were free in it before the pool took any. */
+static int fail_memory(const struct dip_frame_pool_conf *conf, size_t heap, struct dip_error *err)
 {
 	double mib = 1 << 20, needed = (double)conf->slabs * conf->record_bytes;
-	size_t heap = heap_free_bytes();
 
 	if (!rte_eal_has_hugepages())
 		return dip_fail(err, ENOMEM,
@@ -85,6 +85,7 @@ static int reserve_chunks(
 	struct dip_frame_pool *pool, const struct dip_frame_pool_conf *conf, struct dip_error *err)
 {
 	uint32_t per_chunk = slabs_per_chunk(conf->record_bytes), left = conf->slabs;
+	size_t heap = heap_free_bytes();
 
 	while (left > 0) {
 		struct dip_frame_chunk *c = &pool->chunk[pool->chunks];
@@ -93,7 +94,7 @@ static int reserve_chunks(
 		c->bytes = slabs * conf->record_bytes;
 		c->addr = rte_malloc_socket("dip_slabs", c->bytes, PAGE, conf->socket);
 		if (c->addr == NULL)
-			return fail_memory(conf, err);
+			return fail_memory(conf, heap, err);
 		pool->chunks++;
 		left -= slabs;
 		if (!rte_eal_has_hugepages())
@@ -133,13 +134,15 @@ static struct rte_mempool *create_mempool(const struct dip_frame_pool_conf *conf
 int dip_frame_pool_create(
 	const struct dip_frame_pool_conf *conf, struct dip_frame_pool **out, struct dip_error *err)
 {
-	uint32_t per_chunk = slabs_per_chunk(conf->record_bytes);
+	size_t heap = heap_free_bytes();
 	struct dip_frame_pool *pool;
+	uint32_t per_chunk;
 	int ret;
 
 	if (conf->record_bytes == 0 || conf->record_bytes % PAGE != 0)
 		return dip_fail(err, EINVAL, "slab of %zu bytes: expected a multiple of %d",
 			conf->record_bytes, PAGE);
+	per_chunk = slabs_per_chunk(conf->record_bytes);
 	pool = calloc(1, sizeof(*pool) + (conf->slabs + per_chunk - 1) / per_chunk *
 						 sizeof(struct dip_frame_chunk));
 	if (pool == NULL)
@@ -151,7 +154,9 @@ int dip_frame_pool_create(
 		goto fail;
 	pool->mempool = create_mempool(conf);
 	if (pool->mempool == NULL) {
-		ret = fail_memory(conf, err);
+		ret = rte_errno == EEXIST
+			      ? dip_fail(err, EEXIST, "there is a pool %s already", conf->name)
+			      : fail_memory(conf, heap, err);
 		goto fail;
 	}
 	rte_mempool_obj_iter(pool->mempool, frame_init, pool);

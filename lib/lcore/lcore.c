@@ -172,10 +172,10 @@ int dip_lcores_launch(const struct dip_lcore_conf *lcore_conf)
 	return 0;
 }
 
-void dip_lcores_run_main(const struct dip_lcore_conf *lcore_conf)
+int dip_lcores_run_main(const struct dip_lcore_conf *lcore_conf)
 {
 	conf = *lcore_conf;
-	run(rte_lcore_id(), rte_lcore_count() == 1 ? idle_fns[conf.idle] : wait_main);
+	return run(rte_lcore_id(), rte_lcore_count() == 1 ? idle_fns[conf.idle] : wait_main);
 }
 
 void dip_lcores_halt(void)

@@ -50,8 +50,8 @@ void dip_lcore_share_cpu(unsigned int lcore_id);
 int dip_lcores_launch(const struct dip_lcore_conf *conf);
 
 /* Run the main lcore's pollers until dip_lcores_halt; it always sleeps when idle unless it is the
- * only lcore. */
-void dip_lcores_run_main(const struct dip_lcore_conf *conf);
+ * only lcore. Returns 0, or the error of a poller's start. */
+int dip_lcores_run_main(const struct dip_lcore_conf *conf);
 
 /* Make every loop end after its present turn. Any thread. */
 void dip_lcores_halt(void);
