@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <rte_cycles.h>
+#include <rte_pause.h>
 
 #include "archive/archiver_impl.h"
 #include "archive/format.h"
@@ -22,8 +23,7 @@ static struct dip_frame *next_frame(struct dip_archiver *a)
 
 	if (a->again_first < a->again_end)
 		return a->again[a->again_first++];
-	while (a->held < a->conf.max_inflight &&
-		rte_ring_dequeue_elem(a->conf.ring, &desc, sizeof(desc)) == 0) {
+	while (rte_ring_dequeue_elem(a->conf.ring, &desc, sizeof(desc)) == 0) {
 		frame = dip_desc_frame(&desc);
 		if (frame == NULL) {
 			dip_count(&dip_archive_counters->arch_stale_desc, 1);
@@ -33,6 +33,12 @@ static struct dip_frame *next_frame(struct dip_archiver *a)
 		return frame;
 	}
 	return NULL;
+}
+
+/* Frames sent back are held already. */
+static bool may_hold_more(const struct dip_archiver *a)
+{
+	return a->again_first < a->again_end || a->held < a->conf.max_inflight;
 }
 
 static void seal(struct dip_archiver *a, struct dip_frame *frame)
@@ -54,10 +60,11 @@ static unsigned int add_write(struct dip_archiver *a, unsigned int most)
 	unsigned int n = 0;
 
 	most = RTE_MIN(most, a->failing ? 1 : a->gather);
-	while (n < most && n < room && (frames[n] = next_frame(a)) != NULL)
+	while (n < most && n < room && may_hold_more(a) && (frames[n] = next_frame(a)) != NULL)
 		seal(a, frames[n++]);
 	if (n == 0)
 		return 0;
+	a->fifo.align = a->segment.direct ? a->conf.segment.block_bytes : 1;
 	dip_fifo_add(&a->fifo, a->segment.fd, dip_segment_offset(&a->segment, a->next_slot),
 		a->segment.stride, frames, n);
 	a->next_slot += n;
@@ -117,9 +124,9 @@ static void upkeep(struct dip_archiver *a)
 	a->upkeep_tsc = dip_archive_after_ms(UPKEEP_MS);
 	/* An index that cannot be written now is tried again, at the latest at the close. */
 	dip_segment_write_index(&a->segment);
-	if (a->removed || dip_segment_linked(&a->segment))
+	if (a->segment.gone || dip_segment_linked(&a->segment))
 		return;
-	a->removed = true;
+	a->segment.gone = true;
 	dip_count(&dip_archive_counters->arch_segment_errors, 1);
 	rte_log(RTE_LOG_ERR, dip_archive_log,
 		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
@@ -153,6 +160,20 @@ static int archive_start(void *arg)
 	return a->fifo.ops->open(a->fifo.depth, &a->fifo.io, &err);
 }
 
+/* Nothing is in flight any more. Waits for the keeper, so that all files are as they will be. */
+static void close_segments(struct dip_archiver *a)
+{
+	struct dip_segment *segments[] = {&a->before, &a->segment};
+
+	for (unsigned int i = 0; i < RTE_DIM(segments); i++) {
+		while (segments[i]->fd >= 0 && !dip_keeper_retire(a->keeper, segments[i]))
+			rte_pause();
+		segments[i]->fd = -1;
+	}
+	dip_keeper_free(a->keeper);
+	a->keeper = NULL;
+}
+
 static void archive_stop(void *arg)
 {
 	struct dip_archiver *a = arg;
@@ -161,7 +182,7 @@ static void archive_stop(void *arg)
 	__atomic_store_n(&a->discard, true, __ATOMIC_RELAXED);
 	while (a->held > 0 || waiting(a))
 		archive_poll(a);
-	dip_archive_close_segment(a);
+	close_segments(a);
 	a->fifo.ops->close(a->fifo.io);
 }
 
@@ -174,6 +195,28 @@ static int allocate(struct dip_archiver *a)
 	return dip_fifo_create(&a->fifo, dip_io_find(a->conf.backend), a->conf.depth);
 }
 
+/* The first segment is made before anything starts, the others by the keeper. */
+static int open_first(struct dip_archiver *a, struct dip_error *err)
+{
+	const struct dip_segment_conf *conf = &a->conf.segment;
+	int ret = dip_segment_open(conf, 0, &a->segment, err);
+
+	if (ret < 0)
+		return ret;
+	dip_count(&dip_archive_counters->arch_segments, 1);
+	if (conf->direct && !a->segment.direct)
+		rte_log(RTE_LOG_NOTICE, dip_archive_log,
+			"%s: O_DIRECT is not possible for this file system and record size; "
+			"writing through the page cache\n",
+			a->segment.path);
+	ret = dip_keeper_create(conf, 1, &a->keeper, err);
+	if (ret < 0) {
+		dip_segment_close(&a->segment, NULL);
+		a->segment.fd = -1;
+	}
+	return ret;
+}
+
 int dip_archiver_create(
 	const struct dip_archiver_conf *conf, struct dip_archiver **archiver, struct dip_error *err)
 {
@@ -184,7 +227,7 @@ int dip_archiver_create(
 	if (a == NULL)
 		return dip_fail(err, ENOMEM, "archiver: out of memory");
 	a->conf = *conf;
-	a->segment.fd = -1;
+	a->segment.fd = a->before.fd = -1;
 	a->image_bytes = (size_t)conf->segment.width * conf->segment.height * sizeof(uint16_t);
 	a->gather = RTE_MAX(RTE_MIN(conf->gather_bytes / stride, (size_t)DIP_GATHER), (size_t)1);
 	a->ns_per_tsc = 1e9 / rte_get_tsc_hz();
@@ -192,7 +235,7 @@ int dip_archiver_create(
 	if (ret < 0)
 		dip_fail(err, ENOMEM, "archiver: out of memory");
 	else
-		ret = dip_archive_open_segment(a, err);
+		ret = open_first(a, err);
 	if (ret < 0) {
 		dip_archiver_free(a);
 		return ret;
@@ -205,7 +248,7 @@ void dip_archiver_free(struct dip_archiver *a)
 {
 	if (a == NULL)
 		return;
-	dip_archive_close_segment(a);
+	close_segments(a);
 	dip_fifo_free(&a->fifo);
 	free(a->again);
 	free(a->spare);

@@ -8,8 +8,9 @@
 
 #include "archive/archiver.h"
 #include "archive/fifo.h"
+#include "archive/keeper.h"
 
-/* One writer: the archive poller. */
+/* The archive poller writes the first, the segment keeper's thread the second. */
 struct dip_archive_counters {
 	uint64_t arch_frames;
 	uint64_t arch_bytes;
@@ -22,21 +23,25 @@ struct dip_archive_counters {
 	uint64_t arch_segment_errors;
 } __attribute__((aligned(64)));
 
-extern struct dip_archive_counters dip_archive_counters[1];
+enum { DIP_ARCHIVE_POLLER, DIP_ARCHIVE_KEEPER, DIP_ARCHIVE_WRITERS };
+
+extern struct dip_archive_counters dip_archive_counters[DIP_ARCHIVE_WRITERS];
 extern int dip_archive_log;
 
 struct dip_archiver {
 	struct dip_archiver_conf conf;
 	struct dip_fifo fifo;
-	struct dip_segment segment; /* fd < 0: none is open */
-	unsigned int next_number;
-	uint64_t next_slot; /* of the segment, for the next write */
+	struct dip_keeper *keeper;
+	struct dip_segment segment; /* the one that is filled; fd < 0: none */
+	struct dip_segment before;  /* full, with writes still in flight; fd < 0: none */
+	uint64_t next_slot;         /* of segment, for the next write */
 	size_t image_bytes;
 	unsigned int gather; /* frames in one write, at most */
 	double ns_per_tsc;
 	uint64_t upkeep_tsc;
 	/* An episode of failures, and frames that a failure sent back to be written again. */
-	bool failing, removed;
+	bool failing;
+	uint64_t failing_from; /* writes from this number on were tried after the failure */
 	uint64_t retry_tsc, lost_before;
 	struct dip_frame **again, **spare; /* max_inflight entries each */
 	unsigned int again_first, again_end;
@@ -54,9 +59,6 @@ static inline void dip_archive_release(
 }
 
 uint64_t dip_archive_after_ms(unsigned int ms);
-
-int dip_archive_open_segment(struct dip_archiver *a, struct dip_error *err);
-void dip_archive_close_segment(struct dip_archiver *a);
 
 /* Have a segment with room for one more record. False: not now. */
 bool dip_archive_have_room(struct dip_archiver *a);

@@ -9,7 +9,7 @@
 
 #define RETRY_MS 100 /* inside an episode, from one attempt to the next */
 
-struct dip_archive_counters dip_archive_counters[1];
+struct dip_archive_counters dip_archive_counters[DIP_ARCHIVE_WRITERS];
 
 static const struct dip_metric rows[] = {
 	DIP_METRIC(struct dip_archive_counters, arch_frames, "frames",
@@ -54,14 +54,16 @@ static void begin_episode(struct dip_archiver *a, const char *why)
 	if (a->failing)
 		return;
 	a->failing = true;
+	a->failing_from = a->fifo.tail;
 	a->lost_before = c->arch_io_errors;
 	rte_log(RTE_LOG_ERR, dip_archive_log,
 		"%s; frames are counted as arch_io_errors until it works again\n", why);
 }
 
+/* The oldest write has succeeded. */
 static void end_episode(struct dip_archiver *a)
 {
-	if (!a->failing)
+	if (!a->failing || a->fifo.head < a->failing_from)
 		return;
 	a->failing = false;
 	rte_log(RTE_LOG_NOTICE, dip_archive_log,
@@ -71,66 +73,71 @@ static void end_episode(struct dip_archiver *a)
 
 /* --- segments --- */
 
-void dip_archive_close_segment(struct dip_archiver *a)
+static struct dip_segment *segment_of(struct dip_archiver *a, const struct dip_write *w)
 {
-	struct dip_error err;
+	return w->io.fd == a->before.fd ? &a->before : &a->segment;
+}
 
-	if (a->segment.fd < 0)
+/* Once no write to it is left, the full segment goes to be closed. */
+static void retire(struct dip_archiver *a)
+{
+	const struct dip_write *oldest = &a->fifo.writes[a->fifo.head % a->fifo.depth];
+
+	if (a->before.fd < 0 || (a->fifo.head < a->fifo.tail && oldest->io.fd == a->before.fd))
 		return;
-	if (a->removed) {
-		dip_segment_abandon(&a->segment);
-		a->removed = false;
-	} else if (dip_segment_close(&a->segment, &err) < 0) {
-		dip_count(&dip_archive_counters->arch_segment_errors, 1);
-		rte_log(RTE_LOG_ERR, dip_archive_log, "%s\n", err.text);
-	}
+	if (!dip_keeper_retire(a->keeper, &a->before))
+		return;
+	a->before.fd = -1;
+	dip_count(&dip_archive_counters->arch_rotations, 1);
 }
 
-int dip_archive_open_segment(struct dip_archiver *a, struct dip_error *err)
+static void change_segment(struct dip_archiver *a, const struct dip_segment *next)
 {
-	int ret = dip_segment_open(&a->conf.segment, a->next_number, &a->segment, err);
-
-	if (ret < 0)
-		return ret;
-	a->next_number++;
+	if (a->segment.fd >= 0)
+		a->before = a->segment;
+	a->segment = *next;
 	a->next_slot = 0;
-	a->fifo.align = a->segment.direct ? a->conf.segment.block_bytes : 1;
-	dip_count(&dip_archive_counters->arch_segments, 1);
-	if (a->conf.segment.direct && !a->segment.direct && a->next_number == 1)
-		rte_log(RTE_LOG_NOTICE, dip_archive_log,
-			"%s: O_DIRECT is not possible for this file system and record size; "
-			"writing through the page cache\n",
-			a->segment.path);
-	return 0;
+	retire(a);
 }
 
-/* Have a segment with room for a record. All writes to a full one must have ended first. */
+/* A write to the full segment failed: it is not full after all, and the next one is still empty. */
+static void go_back(struct dip_archiver *a)
+{
+	dip_keeper_untake(a->keeper, &a->segment);
+	a->segment = a->before;
+	a->before.fd = -1;
+}
+
 bool dip_archive_have_room(struct dip_archiver *a)
 {
+	struct dip_segment next;
 	struct dip_error err;
-	bool full = a->segment.fd >= 0 && (a->removed || a->next_slot == a->segment.capacity);
+	int ret;
 
-	if (a->segment.fd >= 0 && !full)
+	retire(a);
+	if (a->segment.fd >= 0 && !a->segment.gone && a->next_slot < a->segment.capacity) {
+		if (a->next_slot >= a->segment.capacity / 2 && a->before.fd < 0)
+			dip_keeper_request(a->keeper);
 		return true;
-	if (a->fifo.head != a->fifo.tail)
-		return false;
-	if (full) {
-		dip_archive_close_segment(a);
-		dip_count(&dip_archive_counters->arch_rotations, 1);
 	}
-	if (dip_archive_open_segment(a, &err) < 0) {
+	if (a->before.fd >= 0)
+		return false;
+	ret = dip_keeper_take(a->keeper, &next, &err);
+	if (ret < 0)
 		begin_episode(a, err.text);
+	if (ret <= 0)
 		return false;
-	}
+	change_segment(a, &next);
 	return true;
 }
 
 /* --- completions --- */
 
-static void commit_frame(struct dip_archiver *a, struct dip_frame *frame)
+static void commit_frame(
+	struct dip_archiver *a, struct dip_segment *segment, struct dip_frame *frame)
 {
 	dip_histogram_record(latency, (rte_rdtsc() - frame->tsc) * a->ns_per_tsc);
-	dip_segment_commit(&a->segment, frame->seq);
+	dip_segment_commit(segment, frame->seq);
 	dip_count(&dip_archive_counters->arch_bytes, a->image_bytes);
 	dip_archive_release(a, frame, &dip_archive_counters->arch_frames);
 }
@@ -140,13 +147,14 @@ static void commit_frame(struct dip_archiver *a, struct dip_frame *frame)
 static void recover(struct dip_archiver *a, struct dip_write *failed)
 {
 	unsigned int first = failed->done / failed->stride, n = 0;
+	struct dip_segment *segment = segment_of(a, failed);
 	struct dip_frame **order = a->spare;
 	struct dip_error why;
 
-	dip_fail(&why, failed->error, "%s: write: %s", a->segment.path, strerror(failed->error));
+	dip_fail(&why, failed->error, "%s: write: %s", segment->path, strerror(failed->error));
 	begin_episode(a, why.text);
 	for (unsigned int i = 0; i < first; i++)
-		commit_frame(a, failed->frame[i]);
+		commit_frame(a, segment, failed->frame[i]);
 	dip_archive_release(a, failed->frame[first], &dip_archive_counters->arch_io_errors);
 	for (unsigned int i = first + 1; i < failed->frames; i++)
 		order[n++] = failed->frame[i];
@@ -164,6 +172,8 @@ static void recover(struct dip_archiver *a, struct dip_write *failed)
 	a->again = order;
 	a->again_first = 0;
 	a->again_end = n;
+	if (segment == &a->before)
+		go_back(a);
 	a->next_slot = a->segment.committed;
 }
 
@@ -180,9 +190,9 @@ unsigned int dip_archive_commit(struct dip_archiver *a)
 			return work + 1;
 		}
 		for (unsigned int i = 0; i < w->frames; i++)
-			commit_frame(a, w->frame[i]);
-		dip_fifo_pop(&a->fifo);
+			commit_frame(a, segment_of(a, w), w->frame[i]);
 		end_episode(a);
+		dip_fifo_pop(&a->fifo);
 		work++;
 	}
 	return work;

@@ -246,6 +246,10 @@ int dip_segment_close(struct dip_segment *s, struct dip_error *err)
 {
 	int ret, idx_ret;
 
+	if (s->gone) {
+		dip_segment_abandon(s);
+		return 0;
+	}
 	if (s->committed == 0) {
 		remove_files(s);
 		return 0;
