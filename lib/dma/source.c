@@ -31,6 +31,12 @@ static uint64_t due_tsc(const struct dip_source *s, uint64_t seq)
 	return s->start_tsc + (uint64_t)(seq * s->tsc_per_frame);
 }
 
+/* A paced source ends when the frame after its last one would be due: ten seconds take ten. */
+static uint64_t end_tsc(const struct dip_source *s)
+{
+	return s->conf.fps > 0 && s->end > 0 ? due_tsc(s, s->end) : 0;
+}
+
 /* Take up to n of the seqs below due for this queue. */
 static struct claim claim_seqs(struct dip_source *s, uint64_t due, uint64_t n)
 {
@@ -145,15 +151,16 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	struct dip_dma_poll *poll = context;
 	struct dip_dma_counters *c = &s->counters[poll->queue];
 	struct dip_frame *frames[RTE_MAX(count, 1U)];
+	uint64_t now, due;
 	struct claim claim;
-	uint64_t due;
 	unsigned int slabs, done;
 
 	if (count == 0)
 		return 0;
 	poll->seq_floor = __atomic_load_n(s->next_seq, __ATOMIC_RELAXED);
-	poll->ended = poll->seq_floor >= s->end;
-	due = due_by(s, rte_rdtsc());
+	now = rte_rdtsc();
+	poll->ended = poll->seq_floor >= s->end && now >= end_tsc(s);
+	due = due_by(s, now);
 	if (poll->seq_floor >= due)
 		return 0;
 	lose_excess(s, c, due);

@@ -5,7 +5,6 @@ counted and reported, the other sink is unharmed, the exit status is 1."""
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import time
 
@@ -178,30 +177,31 @@ def test_results_resume_when_space_comes_back(dip, scene, small_disk):
     check_archive(run, scene)
 
 
-def _limit_files(size):
-    """The shell's ulimit -f, with the signal that comes with it left as it is by default."""
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    return limit
+def _limit_files(run, size):
+    """The shell's ulimit -f, once EAL has its memory: hugepages are files to it."""
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (size, size))
 
 
 @pytest.mark.parametrize("uring", [True, False], ids=["uring", "pwrite"])
 def test_files_that_may_not_grow(dip, scene, uring):
     """ulimit -f: EFBIG is an I/O error like others, and the signal with it kills nobody."""
-    run = dip.start(scene.folder, 0.5, sets=scene.sets(**RATE, **{
-        "arch.use_io_uring": uring, "arch.segment_bytes": 16 << 20, "proc.results": "none"}),
-                    options={"preexec_fn": _limit_files(2 << 20)})
-    run = dip.end(run, status=1)
+    run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **{
+        "arch.use_io_uring": uring, "arch.segment_bytes": 16 << 20, "proc.results": "none"}))
+    dip.wait_for(run, lambda: list(dip.folder.glob("archive/*/*.npy")))
+    _limit_files(run, 2 << 20)
+    time.sleep(0.5)
+    run = dip.stop(run, status=1)
     assert run.stats["arch_io_errors"] > 0
     assert run.stats["proc_frames"] == run.stats["dma_frames"]
 
 
 def test_results_file_that_may_not_grow(dip, scene):
     """64 KiB of results, then EFBIG; the archive's own files stay below."""
-    run = dip.start(scene.folder, 0.5, sets=scene.sets(**{**RATE, "main.nth_archive": 0}),
-                    options={"preexec_fn": _limit_files(65536)})
-    run = dip.end(run, status=1)
+    run = dip.start(scene.folder, 0, sets=scene.sets(**{**RATE, "main.nth_archive": 0}))
+    dip.wait_for(run, lambda: list(dip.folder.glob("results/*.txt")))
+    _limit_files(run, 65536)
+    time.sleep(0.8)
+    run = dip.stop(run, status=1)
     assert run.stats["results_io_errors"] > 0
     assert len(check_results(run, scene)) == run.stats["results_frames"]
 
@@ -228,12 +228,18 @@ def test_segments_of_a_removed_folder_do_not_come_back_as_whole(dip, scene, urin
     check_results(run, scene)
 
 
-def test_without_io_uring(dip, scene):
-    """Forbidden by the kernel: it says so and writes with pwrite."""
+def _strace():
+    """strace plays a kernel whose calls fail. The leak sanitizer does not work below it."""
     strace = shutil.which("strace")
     if strace is None:
-        pytest.skip("strace is not installed; it plays the kernel that forbids io_uring")
-    argv = [strace, "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
+        pytest.skip("strace is not installed; it makes calls fail")
+    options = f"{os.environ.get('ASAN_OPTIONS', '')}:detect_leaks=0".lstrip(":")
+    return [strace, "-E", f"ASAN_OPTIONS={options}"]
+
+
+def test_without_io_uring(dip, scene):
+    """Forbidden by the kernel: it says so and writes with pwrite."""
+    argv = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
             "inject=io_uring_setup:error=EPERM",
             *dip.command(scene.folder, 0.3, sets=scene.sets(**RATE, **{"main.overrun": "block"}),
                          eal_args=harness.eal(2))]
@@ -246,10 +252,7 @@ def test_without_io_uring(dip, scene):
                                         (True, "fallocate"), (False, "fsync")])
 def test_calls_that_fail(dip, scene, uring, call):
     """The n-th call fails: counted and said, what counts as archived is readable."""
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed; it makes calls fail")
-    argv = [strace, "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
+    argv = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
             f"inject={call}:error=EIO:when=3",
             *dip.command(scene.folder, 0.4, eal_args=harness.eal(2), sets=scene.sets(**RATE, **{
                 "arch.use_io_uring": uring, "arch.segment_bytes": 1 << 20}))]

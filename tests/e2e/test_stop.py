@@ -42,7 +42,8 @@ def test_stop_in_full_flight(dip, scene, number, overrun):
 def test_stop_without_draining(dip, scene, overrun):
     """drain_queues = false: what is queued is discarded, and counted as that."""
     run = dip.start(scene.folder, 0, sets=scene.sets(**FULL, **{
-        "main.overrun": overrun, "main.drain_queues": False, "main.slabs": 1024}))
+        "main.overrun": overrun, "main.drain_queues": False, "main.slabs": 1024,
+        "arch.uring_qd": 1, "arch.io_buffer_bytes": 4096}))  # so that a queue there is
     run = _stop_in_flight(dip, run, signal.SIGTERM)
     check_results(run, scene)
     check_archive(run, scene)
