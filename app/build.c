@@ -11,7 +11,6 @@
 
 #include "archive/format.h"
 #include "build.h"
-#include "check.h"
 
 #define PAGE 4096
 /* Small frames come in bursts of about this many bytes: half of an L1 cache and a fraction of any
@@ -254,100 +253,4 @@ int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
 	if (ret == 0 && wants_results(p))
 		ret = create_results(p, err);
 	return ret;
-}
-
-/* --- the decision: grid, threshold, kernel --- */
-
-static int ask_source(struct pipeline *p, struct dip_error *err)
-{
-	struct rte_rawdev_info info = {.dev_private = &p->info};
-	int ret = rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
-
-	if (ret < 0)
-		return dip_fail(
-			err, EINVAL, "the device is no DMA source of ours: %s", strerror(-ret));
-	p->image_bytes = (size_t)p->info.width * p->info.height * sizeof(uint16_t);
-	return check_geometry(p->settings, p->info.width, p->info.height, err);
-}
-
-int build_decision(struct pipeline *p, struct dip_error *err)
-{
-	const struct settings *s = p->settings;
-	const struct dip_detector_ops *ops = dip_detector_find(s->proc.detector);
-	struct dip_grid grid = {
-		.row_start = s->pois.row_start,
-		.col_start = s->pois.col_start,
-		.row_end = s->pois.row_end,
-		.col_end = s->pois.col_end,
-		.roi_h = s->pois.roi_h,
-		.roi_w = s->pois.roi_w,
-	};
-	struct dip_sites sites;
-	struct dip_detector_conf conf = {.sites = &sites, .kernel = s->proc.kernel};
-	int ret = ask_source(p, err);
-
-	if (ret == 0)
-		ret = dip_threshold_poisson(s->pois.lambda_empty, s->pois.lambda_occ,
-			s->pois.fp_target, s->pois.max_k, &p->threshold, err);
-	if (ret < 0)
-		return ret;
-	conf.threshold = p->threshold.t;
-	conf.width = p->info.width;
-	conf.height = p->info.height;
-	ret = dip_sites_grid(&grid, p->info.width, p->info.height, &sites, err);
-	if (ret < 0)
-		return ret;
-	ret = ops->create(&p->detector, &conf, err);
-	dip_sites_free(&sites);
-	return ret;
-}
-
-static bool pinned_to(unsigned int lcore, int64_t cpu)
-{
-	rte_cpuset_t set = rte_lcore_cpuset(lcore);
-
-	return cpu >= 0 && CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set);
-}
-
-/* Workers in the order of their use: the one on dma.cpu_affinity's CPU first. */
-static int list_workers(
-	const struct settings *s, unsigned int *workers, unsigned int *count, struct dip_error *err)
-{
-	int64_t cpu = s->dma.cpu_affinity;
-	bool found = cpu < 0;
-	unsigned int id, n = 0;
-
-	RTE_LCORE_FOREACH_WORKER(id)
-	{
-		workers[n++] = id;
-		if (!found && pinned_to(id, cpu)) {
-			workers[n - 1] = workers[0];
-			workers[0] = id;
-			found = true;
-		}
-	}
-	*count = n;
-	if (!found && !(n == 0 && pinned_to(rte_get_main_lcore(), cpu)))
-		return dip_fail(err, EINVAL,
-			"dma.cpu_affinity = %" PRId64
-			": no worker lcore is pinned to that CPU; expected "
-			"the CPU of one of EAL's lcores, or -1",
-			cpu);
-	return 0;
-}
-
-int build_placement(struct pipeline *p, struct dip_error *err)
-{
-	unsigned int workers[RTE_MAX_LCORE];
-	struct placement_request request = {
-		.settings = p->settings,
-		.main_lcore = rte_get_main_lcore(),
-		.workers = workers,
-		.max_queues = RTE_MIN(p->info.max_queues, DIP_LANES),
-		.archiving = archiving(p->settings),
-	};
-
-	if (list_workers(p->settings, workers, &request.worker_count, err) < 0)
-		return -EINVAL;
-	return place(&request, &p->placement, err);
 }
