@@ -9,7 +9,7 @@
 #include <rte_rawdev.h>
 #include <rte_ring.h>
 
-#include "archive/format.h"
+#include "format/format.h"
 #include "build.h"
 
 #define PAGE 4096

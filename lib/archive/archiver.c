@@ -8,7 +8,7 @@
 #include <rte_pause.h>
 
 #include "archive/archiver_impl.h"
-#include "archive/format.h"
+#include "format/format.h"
 
 RTE_LOG_REGISTER(dip_archive_log, dip.archive, NOTICE);
 

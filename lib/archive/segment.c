@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "archive/format.h"
+#include "format/format.h"
 #include "archive/segment.h"
 
 #define IDX_LINE_MAX 42 /* two numbers of 20 digits, a blank, a newline */

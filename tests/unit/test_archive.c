@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "archive/format.h"
+#include "format/format.h"
 
 /* --- CRC32C: the vectors of RFC 3720, B.4, and the common check value --- */
 

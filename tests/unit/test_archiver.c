@@ -9,7 +9,7 @@
 #include <rte_cycles.h>
 
 #include "archive/archiver.h"
-#include "archive/format.h"
+#include "format/format.h"
 #include "frame/frame.h"
 #include "archive_fixture.h"
 

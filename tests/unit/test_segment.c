@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "archive/format.h"
+#include "format/format.h"
 #include "archive/segment.h"
 
 #define WIDTH 30

@@ -5,7 +5,7 @@
 
 #include <isa-l/crc.h>
 
-#include "archive/format.h"
+#include "format/format.h"
 #include "npy/npy.h"
 
 uint32_t dip_crc32c(uint32_t crc, const void *data, size_t bytes)
