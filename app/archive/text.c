@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "tool.h"
+
+static void print_line(const char *fmt, va_list ap)
+{
+	fputs("dma-image-archive: ", stderr);
+	vfprintf(stderr, fmt, ap);
+	fputc('\n', stderr);
+}
+
+void complain(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	print_line(fmt, ap);
+	va_end(ap);
+}
+
+void lines_add(struct lines *lines, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (lines->count++ >= lines->max)
+		return;
+	va_start(ap, fmt);
+	print_line(fmt, ap);
+	va_end(ap);
+}
+
+void lines_end(const struct lines *lines)
+{
+	if (lines->count > lines->max)
+		complain("%" PRIu64 " more such lines; --max-lines N shows more",
+			lines->count - lines->max);
+}
+
+enum status worse(enum status a, enum status b)
+{
+	return a > b ? a : b;
+}
+
+enum status status_of(int error)
+{
+	return error == -EBADMSG ? STATUS_BAD : STATUS_TROUBLE;
+}
+
+enum status list_run(const char *path, struct dip_run *run)
+{
+	struct dip_error err;
+
+	if (dip_run_list(path, run, &err) < 0) {
+		complain("%s", err.text);
+		return STATUS_TROUBLE;
+	}
+	if (run->count > 0)
+		return STATUS_GOOD;
+	complain("%s: found no segment; expected files like <prefix>_000000.npy; name the folder "
+		 "of a run",
+		path);
+	dip_run_free(run);
+	return STATUS_TROUBLE;
+}
+
+uint64_t count_missing(const struct dip_run *run, struct lines *lines)
+{
+	uint64_t expected = 0, missing = 0;
+
+	/* A segment named by itself has number 0. */
+	for (size_t i = 0; i < run->count; i++) {
+		uint64_t number = run->segments[i].number;
+
+		if (number > expected)
+			lines_add(lines,
+				"%s: found no segment %06" PRIu64 " to %06" PRIu64
+				" before it; expected every number; put them back",
+				run->segments[i].path, expected, number - 1);
+		missing += number > expected ? number - expected : 0;
+		expected = number + 1;
+	}
+	return missing;
+}
+
+bool refuse_in_use(const struct dip_reader *reader, const struct arguments *args)
+{
+	if (args->force || !dip_reader_in_use(reader))
+		return false;
+	complain("%s: found open for writing; expected a run that has ended; stop the program that "
+		 "writes it, or give --force",
+		reader->path);
+	return true;
+}
