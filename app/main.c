@@ -169,6 +169,16 @@ static int run(struct pipeline *p, const struct command *command, double seconds
 	return judge(p, &control, ret);
 }
 
+static int print_report(const struct command *command, int status)
+{
+	summary.exit_status = status;
+	if (command->json)
+		report_json(stdout, &settings);
+	else
+		report_text(stdout);
+	return fflush(stdout) != 0 && status == EXIT_DONE ? EXIT_FAILED : status;
+}
+
 static int run_device(const struct command *command, const struct source *source)
 {
 	double seconds = run_seconds(command, is_endless(source));
@@ -183,14 +193,11 @@ static int run_device(const struct command *command, const struct source *source
 	summary_attach(&pipeline, source->name);
 	telemetry_register(&settings);
 	status = run(&pipeline, command, seconds);
-	summary.exit_status = status;
-	if (command->json)
-		report_json(stdout, &settings);
-	else
-		report_text(stdout);
-	if (fflush(stdout) != 0 && status == EXIT_DONE)
-		status = EXIT_FAILED;
+	if (pipeline.started)
+		status = print_report(command, status);
 	pipeline_free(&pipeline);
+	if (!pipeline.started)
+		outputs_remove(&pipeline.outputs);
 	return status;
 }
 
