@@ -104,7 +104,7 @@ static unsigned int fill(struct dip_archiver *a)
 		return let_go(a, &dip_archive_counters->arch_io_errors);
 	if (a->failing && a->fifo.head != a->fifo.tail)
 		return 0;
-	while (work < BURST && !dip_fifo_full(&a->fifo) && dip_archive_have_room(a)) {
+	while (work < BURST && waiting(a) && !dip_fifo_full(&a->fifo) && dip_archive_have_room(a)) {
 		n = add_write(a, BURST - work);
 		work += n;
 		if (n == 0 || a->failing)
@@ -163,13 +163,11 @@ static int archive_start(void *arg)
 /* Nothing is in flight any more. Waits for the keeper, so that all files are as they will be. */
 static void close_segments(struct dip_archiver *a)
 {
-	struct dip_segment *segments[] = {&a->before, &a->segment};
-
-	for (unsigned int i = 0; i < RTE_DIM(segments); i++) {
-		while (segments[i]->fd >= 0 && !dip_keeper_retire(a->keeper, segments[i]))
-			rte_pause();
-		segments[i]->fd = -1;
-	}
+	while (a->before.fd >= 0)
+		dip_archive_retire(a);
+	while (a->segment.fd >= 0 && !dip_keeper_retire(a->keeper, &a->segment))
+		rte_pause();
+	a->segment.fd = -1;
 	dip_keeper_free(a->keeper);
 	a->keeper = NULL;
 }
@@ -203,7 +201,6 @@ static int open_first(struct dip_archiver *a, struct dip_error *err)
 
 	if (ret < 0)
 		return ret;
-	dip_count(&dip_archive_counters->arch_segments, 1);
 	if (conf->direct && !a->segment.direct)
 		rte_log(RTE_LOG_NOTICE, dip_archive_log,
 			"%s: O_DIRECT is not possible for this file system and record size; "

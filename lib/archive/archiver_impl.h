@@ -60,6 +60,9 @@ static inline void dip_archive_release(
 
 uint64_t dip_archive_after_ms(unsigned int ms);
 
+/* Once no write to it is left, hand the segment before on to be closed: one more rotation. */
+void dip_archive_retire(struct dip_archiver *a);
+
 /* Have a segment with room for one more record. False: not now. */
 bool dip_archive_have_room(struct dip_archiver *a);
 

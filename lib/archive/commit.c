@@ -24,7 +24,8 @@ static const struct dip_metric rows[] = {
 		"frames not archived because of an error of the disk"),
 	DIP_METRIC(struct dip_archive_counters, arch_discarded, "frames",
 		"frames queued for archiving and discarded at a stop"),
-	DIP_METRIC(struct dip_archive_counters, arch_segments, "segments", "segments made"),
+	DIP_METRIC(struct dip_archive_counters, arch_segments, "segments",
+		"segments with at least one frame in them"),
 	DIP_METRIC(struct dip_archive_counters, arch_short_writes, "writes",
 		"writes that the system cut short, completed by another"),
 	DIP_METRIC(struct dip_archive_counters, arch_segment_errors, "segments",
@@ -78,8 +79,7 @@ static struct dip_segment *segment_of(struct dip_archiver *a, const struct dip_w
 	return w->io.fd == a->before.fd ? &a->before : &a->segment;
 }
 
-/* Once no write to it is left, the full segment goes to be closed. */
-static void retire(struct dip_archiver *a)
+void dip_archive_retire(struct dip_archiver *a)
 {
 	const struct dip_write *oldest = &a->fifo.writes[a->fifo.head % a->fifo.depth];
 
@@ -97,7 +97,7 @@ static void change_segment(struct dip_archiver *a, const struct dip_segment *nex
 		a->before = a->segment;
 	a->segment = *next;
 	a->next_slot = 0;
-	retire(a);
+	dip_archive_retire(a);
 }
 
 /* A write to the full segment failed: it is not full after all, and the next one is still empty. */
@@ -114,7 +114,7 @@ bool dip_archive_have_room(struct dip_archiver *a)
 	struct dip_error err;
 	int ret;
 
-	retire(a);
+	dip_archive_retire(a);
 	if (a->segment.fd >= 0 && !a->segment.gone && a->next_slot < a->segment.capacity) {
 		if (a->next_slot >= a->segment.capacity / 2 && a->before.fd < 0)
 			dip_keeper_request(a->keeper);
@@ -137,6 +137,8 @@ static void commit_frame(
 	struct dip_archiver *a, struct dip_segment *segment, struct dip_frame *frame)
 {
 	dip_histogram_record(latency, (rte_rdtsc() - frame->tsc) * a->ns_per_tsc);
+	if (segment->committed == 0)
+		dip_count(&dip_archive_counters->arch_segments, 1);
 	dip_segment_commit(segment, frame->seq);
 	dip_count(&dip_archive_counters->arch_bytes, a->image_bytes);
 	dip_archive_release(a, frame, &dip_archive_counters->arch_frames);

@@ -45,7 +45,6 @@ static void make_next(struct dip_keeper *k)
 	} else {
 		k->ready = made;
 		k->number++;
-		dip_count(&dip_archive_counters[DIP_ARCHIVE_KEEPER].arch_segments, 1);
 	}
 }
 

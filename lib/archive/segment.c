@@ -42,6 +42,12 @@ uint64_t dip_segment_offset(const struct dip_segment *s, uint64_t slot)
 	return data_offset(s->conf) + slot * s->stride;
 }
 
+/* Where the segment is made until it has its name. */
+static void working_path(const struct dip_segment *s, char *path, size_t size)
+{
+	snprintf(path, size, "%s%s", s->path, s->named ? "" : ".new");
+}
+
 static void index_path(const struct dip_segment *s, char *path, size_t size)
 {
 	snprintf(path, size, "%.*s.idx", (int)(strlen(s->path) - strlen(".npy")), s->path);
@@ -52,19 +58,41 @@ static int open_data(struct dip_segment *s)
 {
 	const struct dip_segment_conf *conf = s->conf;
 	int flags = O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC;
+	char path[sizeof(s->path) + 8];
 
 	s->direct = conf->direct && s->stride % conf->block_bytes == 0;
-	s->fd = open(s->path, flags | (s->direct ? O_DIRECT : 0), 0644);
+	working_path(s, path, sizeof(path));
+	s->fd = open(path, flags | (s->direct ? O_DIRECT : 0), 0644);
 	if (s->fd < 0 && errno == ENOENT && mkdir(conf->dir, 0755) == 0) {
 		s->made_dir = true;
-		s->fd = open(s->path, flags | (s->direct ? O_DIRECT : 0), 0644);
+		s->fd = open(path, flags | (s->direct ? O_DIRECT : 0), 0644);
 	}
 	if (s->fd < 0 && errno == EINVAL && s->direct) {
-		unlink(s->path); /* some file systems create the file before they refuse */
+		unlink(path); /* some file systems create the file before they refuse */
 		s->direct = false;
-		s->fd = open(s->path, flags, 0644);
+		s->fd = open(path, flags, 0644);
 	}
 	return s->fd < 0 ? -errno : 0;
+}
+
+/* Only what has its header gets the name of a segment, so that a crash leaves no half-made one.
+ * Never takes the place of a file that is there. */
+static int give_name(struct dip_segment *s)
+{
+	char path[sizeof(s->path) + 8];
+
+	working_path(s, path, sizeof(path));
+	if (renameat2(AT_FDCWD, path, AT_FDCWD, s->path, RENAME_NOREPLACE) < 0) {
+		/* Some file systems know only the plain call. */
+		if (errno != EINVAL)
+			return -errno;
+		if (access(s->path, F_OK) == 0)
+			return -EEXIST;
+		if (rename(path, s->path) < 0)
+			return -errno;
+	}
+	s->named = true;
+	return 0;
 }
 
 static int write_header(struct dip_segment *s, uint64_t records)
@@ -138,9 +166,10 @@ static void remove_files(struct dip_segment *s)
 {
 	char path[sizeof(s->path) + 8];
 
-	index_path(s, path, sizeof(path));
+	working_path(s, path, sizeof(path));
 	if (s->fd >= 0)
-		unlink(s->path);
+		unlink(path);
+	index_path(s, path, sizeof(path));
 	if (s->idx_fd >= 0)
 		unlink(path);
 	if (s->made_dir)
@@ -166,6 +195,8 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 	ret = preallocate(s);
 	if (ret == 0)
 		ret = write_first_header(s);
+	if (ret == 0)
+		ret = give_name(s);
 	if (ret == 0)
 		ret = open_index(s);
 	if (ret == 0)

@@ -29,6 +29,7 @@ struct dip_segment {
 	const struct dip_segment_conf *conf;
 	char path[4400];
 	int fd, idx_fd;
+	bool named;         /* made whole, and under its name */
 	bool gone;          /* removed behind our back: a close only gives up */
 	bool made_dir;      /* the run's folder was made for this segment */
 	bool direct;        /* opened with O_DIRECT */
