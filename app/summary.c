@@ -26,8 +26,7 @@ void summary_attach(const struct pipeline *p, const char *device)
 	summary.results_on = p->results != NULL;
 	summary.most[LEDGER_DEVICE] = hands;
 	summary.most[LEDGER_PROC] = summary.most[LEDGER_ARCH] = s->main.slabs;
-	/* The last text of a window, and what the buffer of the file holds. */
-	summary.most[LEDGER_RESULTS] = INT64_MAX;
+	summary.most[LEDGER_RESULTS] = p->results != NULL ? dip_results_most(p->results) : 0;
 	summary.begin_tsc = rte_rdtsc();
 }
 

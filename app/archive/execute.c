@@ -6,24 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "util/file.h"
 #include "reader/index.h"
 #include "plan.h"
-
-static int write_at(int fd, const void *buf, size_t len, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pwrite(fd, (const char *)buf + done, len - done, offset + done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENOSPC;
-		done += n;
-	}
-	return 0;
-}
 
 /* --- what is cut off --- */
 
@@ -46,7 +31,7 @@ static int append_cut(
 		ret = dip_reader_read(r, p->cut[i], &record, err);
 		if (ret < 0)
 			break;
-		ret = write_at(fd, record.image, size, end + *bytes);
+		ret = dip_write_at(fd, record.image, size, end + *bytes);
 		if (ret < 0)
 			dip_fail(err, -ret, "%s.cut: cannot be written: %s; nothing was changed",
 				r->path, strerror(-ret));
@@ -93,17 +78,17 @@ static int copy_part(int fd, struct dip_reader *r, const struct plan *p, uint64_
 	int ret;
 
 	if (part == CLEAR_TRAILER) {
-		ret = write_at(fd, &none, sizeof(none), at + r->image_bytes);
+		ret = dip_write_at(fd, &none, sizeof(none), at + r->image_bytes);
 	} else {
 		ret = dip_reader_read(r, p->keep[to].slot, &record, err);
 		if (ret < 0)
 			return ret;
 		if (part == IMAGE)
-			ret = write_at(fd, record.image, r->image_bytes, at);
+			ret = dip_write_at(fd, record.image, r->image_bytes, at);
 		else if (part == TRAILER)
-			ret = write_at(fd, &record.trailer, sizeof(none), at + r->image_bytes);
+			ret = dip_write_at(fd, &record.trailer, sizeof(none), at + r->image_bytes);
 		else
-			ret = write_at(fd, record.image, r->stride, at);
+			ret = dip_write_at(fd, record.image, r->stride, at);
 	}
 	return ret < 0 ? dip_fail(err, -ret,
 				 "%s: cannot be written: %s; mend that and recover it "
@@ -171,7 +156,7 @@ static int cut_to_truth(int fd, const struct dip_reader *r, const struct plan *p
 	int ret = dip_segment_header(header, r->shape.width, r->shape.height, r->stride, p->count);
 
 	if (ret == 0)
-		ret = write_at(fd, header, sizeof(header), 0);
+		ret = dip_write_at(fd, header, sizeof(header), 0);
 	/* The header first and durable: until the file is cut too, it is known as torn. */
 	if (ret == 0 && fdatasync(fd) < 0)
 		ret = -errno;

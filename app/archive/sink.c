@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "util/file.h"
 #include "npy/npy.h"
 #include "sink.h"
 
@@ -22,22 +23,6 @@ static int fail(const char *path, int error, struct dip_error *err)
 			"--force to replace it",
 			path);
 	return dip_fail(err, error, "%s: cannot be written: %s", path, strerror(error));
-}
-
-static int write_at(int fd, const void *buf, size_t len, uint64_t offset)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = pwrite(fd, (const char *)buf + done, len - done, offset + done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 ? -errno : -ENOSPC;
-		done += n;
-	}
-	return 0;
 }
 
 static void part_path(const struct sink *s, char *path)
@@ -90,9 +75,9 @@ static int put_file(struct sink *s, const struct dip_reader *r, const struct dip
 		return fail(path, errno, err);
 	ret = header(head, &r->shape, false, 0);
 	if (ret == 0)
-		ret = write_at(fd, head, sizeof(head), 0);
+		ret = dip_write_at(fd, head, sizeof(head), 0);
 	if (ret == 0)
-		ret = write_at(fd, record->image, r->image_bytes, sizeof(head));
+		ret = dip_write_at(fd, record->image, r->image_bytes, sizeof(head));
 	if (close(fd) < 0 && ret == 0)
 		ret = -errno;
 	if (ret == 0)
@@ -135,7 +120,7 @@ int sink_put(struct sink *s, const struct dip_reader *r, const struct dip_record
 	}
 	if (note_seq(s, record->trailer.seq) < 0)
 		return dip_fail(err, ENOMEM, "%s: out of memory", s->path);
-	ret = write_at(s->fd, record->image, r->image_bytes, s->end);
+	ret = dip_write_at(s->fd, record->image, r->image_bytes, s->end);
 	if (ret < 0)
 		return fail(s->path, -ret, err);
 	s->end += r->image_bytes;
@@ -159,9 +144,9 @@ static int write_seq(const struct sink *s, struct dip_error *err)
 	snprintf(shape, sizeof(shape), "(%" PRIu64 ",)", s->frames);
 	ret = dip_npy_header_write(head, HEADER, "'<u8'", shape);
 	if (ret == 0)
-		ret = write_at(fd, head, HEADER, 0);
+		ret = dip_write_at(fd, head, HEADER, 0);
 	if (ret == 0 && s->frames > 0)
-		ret = write_at(fd, s->seq, s->frames * sizeof(*s->seq), HEADER);
+		ret = dip_write_at(fd, s->seq, s->frames * sizeof(*s->seq), HEADER);
 	if (close(fd) < 0 && ret == 0)
 		ret = -errno;
 	return ret < 0 ? fail(path, -ret, err) : 0;
@@ -175,7 +160,7 @@ static int finish(struct sink *s, struct dip_error *err)
 	if (s->args->stack != NULL) {
 		ret = header(head, &s->shape, true, s->frames);
 		if (ret == 0)
-			ret = write_at(s->fd, head, HEADER, 0);
+			ret = dip_write_at(s->fd, head, HEADER, 0);
 		if (ret < 0)
 			return fail(s->path, -ret, err);
 		ret = write_seq(s, err);

@@ -10,6 +10,7 @@
 
 #include "format/format.h"
 #include "archive/segment.h"
+#include "util/file.h"
 
 #define IDX_LINE_MAX 42 /* two numbers of 20 digits, a blank, a newline */
 #define IDX_BYTES (1 << 20)
@@ -225,20 +226,10 @@ void dip_segment_commit(struct dip_segment *s, uint64_t seq)
 
 int dip_segment_write_index(struct dip_segment *s)
 {
-	size_t done = 0;
+	int ret = dip_write_at(s->idx_fd, s->idx, s->idx_used, s->idx_end);
 
-	while (done < s->idx_used) {
-		ssize_t n = pwrite(s->idx_fd, s->idx + done, s->idx_used - done, s->idx_end + done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			int error = n < 0 ? errno : ENOSPC;
-
-			return ftruncate(s->idx_fd, s->idx_end) < 0 ? -errno : -error;
-		}
-		done += n;
-	}
+	if (ret < 0)
+		return ftruncate(s->idx_fd, s->idx_end) < 0 ? -errno : ret;
 	s->idx_end += s->idx_used;
 	s->idx_used = 0;
 	return 0;

@@ -249,6 +249,16 @@ struct dip_poller dip_results_poller(struct dip_results *r)
 		.role = "results", .poll = results_poll, .stop = results_stop, .arg = r};
 }
 
+uint64_t dip_results_most(const struct dip_results *r)
+{
+	/* The buffer is written when it is over its size; no frame's text is shorter than its sites. */
+	uint64_t most = BUFFER_BYTES / (r->conf.sites + 1) + 1;
+
+	for (unsigned int i = 0; i < r->conf.lanes; i++)
+		most += r->conf.windows[i]->size;
+	return most;
+}
+
 bool dip_results_idle(const struct dip_results *r)
 {
 	for (unsigned int i = 0; i < r->conf.lanes; i++) {

@@ -34,6 +34,9 @@ void dip_results_free(struct dip_results *results); /* NULL is allowed */
 /* The poller; its arg is the struct dip_results. It alone may call write(2), and only it waits. */
 struct dip_poller dip_results_poller(struct dip_results *results);
 
+/* Results between their decision and the file, at most: full windows and a full buffer. */
+uint64_t dip_results_most(const struct dip_results *results);
+
 /* Every ticket issued so far has been taken; the last text goes to the file when the poller stops.
  * Any thread. */
 bool dip_results_idle(const struct dip_results *results);
