@@ -167,6 +167,7 @@ static int create_archiver(struct pipeline *p, const struct shares *shares, stru
 	struct dip_archiver_conf conf = {
 		.segment =
 			{
+				.files = &dip_files,
 				.npy = strcmp(s->arch.format, "npy") == 0,
 				.width = p->info.width,
 				.height = p->info.height,
@@ -181,6 +182,8 @@ static int create_archiver(struct pipeline *p, const struct shares *shares, stru
 		.max_inflight = shares->arch_inflight,
 		.gather_bytes = s->arch.io_buffer_bytes,
 		.checksum = s->arch.checksum,
+		.sync_interval_ms = s->arch.sync_interval_ms,
+		.max_rate = s->arch.max_rate,
 	};
 
 	snprintf(conf.segment.dir, sizeof(conf.segment.dir), "%s", p->outputs.archive);

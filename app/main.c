@@ -135,6 +135,7 @@ static int judge(const struct pipeline *p, const struct control *control, int lc
 	}
 	failed |= dip_metric_value("arch_io_errors") > 0 ||
 		  dip_metric_value("arch_segment_errors") > 0 ||
+		  dip_metric_value("arch_condemned") > 0 ||
 		  dip_metric_value("results_io_errors") > 0 ||
 		  dip_metric_value("results_removed") > 0;
 	return failed ? EXIT_FAILED : EXIT_DONE;

@@ -100,6 +100,11 @@ static const struct dip_option rows[] = {
 		"what writes the segments: a back end of --list-drivers; auto: as use_io_uring "
 		"says"),
 	BOOL(arch, checksum, "true", "store a CRC32C with each frame (npy)"),
+	INT(arch, sync_interval_ms, "1000", 0, 3600000, "ms",
+		"make what is archived durable, and index it, this often; 0: at rotation and close "
+		"only"),
+	INT(arch, max_rate, "0", 0, 1e15, "bytes/s",
+		"archive no faster, to keep the disk from disturbing the decisions; 0: no limit"),
 
 	ENUM(lcores, layout, "auto", "auto|fused|split",
 		"each processor takes its own frames from the source (fused), or one lcore takes "

@@ -40,6 +40,7 @@ struct settings {
 		int64_t ring_size;
 		char *format, *backend;
 		bool checksum;
+		int64_t sync_interval_ms, max_rate;
 	} arch;
 	struct {
 		char *layout, *ingest, *process, *archive, *results, *exclusive;

@@ -12,8 +12,8 @@
 
 RTE_LOG_REGISTER(dip_archive_log, dip.archive, NOTICE);
 
-#define UPKEEP_MS 100 /* from one look at index and file to the next */
-#define BURST 64      /* frames taken a poll, so that completions are seen in time */
+#define BURST 64 /* frames taken a poll, so that completions are seen in time */
+#define PACE_SLACK_NS UINT64_C(10000000)
 
 /* The next frame to be written: one that an error sent back, or one from the ring. */
 static struct dip_frame *next_frame(struct dip_archiver *a)
@@ -47,8 +47,25 @@ static void seal(struct dip_archiver *a, struct dip_frame *frame)
 		.seq = frame->seq, .timestamp_ns = frame->timestamp_ns, .run_id = a->conf.run_id};
 
 	if (a->conf.segment.npy)
-		dip_record_seal(frame->pixels, a->image_bytes, a->segment.stride, &fields,
+		dip_record_seal(frame->pixels, a->image_bytes, a->segment->stride, &fields,
 			a->conf.checksum);
+}
+
+/* arch.max_rate: bytes take their time from the moment at which they may be written; what was not
+ * used of it is made up for no longer than PACE_SLACK_NS. */
+static void pace(struct dip_archiver *a, size_t bytes)
+{
+	uint64_t since;
+
+	if (a->conf.max_rate == 0)
+		return;
+	since = dip_archive_now(a) - PACE_SLACK_NS;
+	a->pace_ns = RTE_MAX(a->pace_ns, since) + bytes * 1e9 / a->conf.max_rate;
+}
+
+static bool too_early(const struct dip_archiver *a)
+{
+	return a->conf.max_rate > 0 && dip_archive_now(a) < a->pace_ns;
 }
 
 /* Put one write on the queue: as many frames as there are, fit into a write and into the segment.
@@ -56,7 +73,7 @@ static void seal(struct dip_archiver *a, struct dip_frame *frame)
 static unsigned int add_write(struct dip_archiver *a, unsigned int most)
 {
 	struct dip_frame *frames[DIP_GATHER];
-	uint64_t room = a->segment.capacity - a->next_slot;
+	uint64_t room = a->segment->capacity - a->next_slot;
 	unsigned int n = 0;
 
 	most = RTE_MIN(most, a->failing ? 1 : a->gather);
@@ -64,10 +81,11 @@ static unsigned int add_write(struct dip_archiver *a, unsigned int most)
 		seal(a, frames[n++]);
 	if (n == 0)
 		return 0;
-	a->fifo.align = a->segment.direct ? a->conf.segment.block_bytes : 1;
-	dip_fifo_add(&a->fifo, a->segment.fd, dip_segment_offset(&a->segment, a->next_slot),
-		a->segment.stride, frames, n);
+	a->fifo.align = a->segment->align;
+	dip_fifo_add(&a->fifo, a->segment->fd, dip_segment_offset(a->segment, a->next_slot),
+		a->segment->stride, frames, n);
 	a->next_slot += n;
+	pace(a, n * a->segment->stride);
 	return n;
 }
 
@@ -100,11 +118,12 @@ static unsigned int fill(struct dip_archiver *a)
 	if (__atomic_load_n(&a->discard, __ATOMIC_RELAXED))
 		return let_go(a, &dip_archive_counters->arch_discarded);
 	/* Inside an episode one write tries at a time; frames between attempts are lost. */
-	if (a->failing && rte_rdtsc() < a->retry_tsc)
+	if (a->failing && dip_archive_now(a) < a->retry_ns)
 		return let_go(a, &dip_archive_counters->arch_io_errors);
 	if (a->failing && a->fifo.head != a->fifo.tail)
 		return 0;
-	while (work < BURST && waiting(a) && !dip_fifo_full(&a->fifo) && dip_archive_have_room(a)) {
+	while (work < BURST && waiting(a) && !too_early(a) && !dip_fifo_full(&a->fifo) &&
+		dip_archive_have_room(a)) {
 		n = add_write(a, BURST - work);
 		work += n;
 		if (n == 0 || a->failing)
@@ -114,25 +133,6 @@ static unsigned int fill(struct dip_archiver *a)
 	return work;
 }
 
-/* What need not be done for each frame. */
-static void upkeep(struct dip_archiver *a)
-{
-	uint64_t now = rte_rdtsc();
-
-	if (a->segment.fd < 0 || now < a->upkeep_tsc)
-		return;
-	a->upkeep_tsc = dip_archive_after_ms(UPKEEP_MS);
-	/* An index that cannot be written now is tried again, at the latest at the close. */
-	dip_segment_write_index(&a->segment);
-	if (a->segment.gone || dip_segment_linked(&a->segment))
-		return;
-	a->segment.gone = true;
-	dip_count(&dip_archive_counters->arch_segment_errors, 1);
-	rte_log(RTE_LOG_ERR, dip_archive_log,
-		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
-		a->segment.path, a->segment.committed);
-}
-
 static unsigned int archive_poll(void *arg)
 {
 	struct dip_archiver *a = arg;
@@ -140,7 +140,6 @@ static unsigned int archive_poll(void *arg)
 
 	work += dip_archive_commit(a);
 	work += fill(a);
-	upkeep(a);
 	__atomic_store_n(
 		&dip_archive_counters->arch_short_writes, a->fifo.short_writes, __ATOMIC_RELAXED);
 	return work;
@@ -163,11 +162,11 @@ static int archive_start(void *arg)
 /* Nothing is in flight any more. Waits for the keeper, so that all files are as they will be. */
 static void close_segments(struct dip_archiver *a)
 {
-	while (a->before.fd >= 0)
+	while (a->before != NULL)
 		dip_archive_retire(a);
-	while (a->segment.fd >= 0 && !dip_keeper_retire(a->keeper, &a->segment))
+	while (a->segment != NULL && !dip_keeper_retire(a->keeper))
 		rte_pause();
-	a->segment.fd = -1;
+	a->segment = NULL;
 	dip_keeper_free(a->keeper);
 	a->keeper = NULL;
 }
@@ -193,25 +192,22 @@ static int allocate(struct dip_archiver *a)
 	return dip_fifo_create(&a->fifo, dip_io_find(a->conf.backend), a->conf.depth);
 }
 
-/* The first segment is made before anything starts, the others by the keeper. */
+/* The first segment is made before anything starts. */
 static int open_first(struct dip_archiver *a, struct dip_error *err)
 {
-	const struct dip_segment_conf *conf = &a->conf.segment;
-	int ret = dip_segment_open(conf, 0, &a->segment, err);
+	struct dip_keeper_conf conf = {
+		.segment = &a->conf.segment, .sync_interval_ms = a->conf.sync_interval_ms};
+	int ret = dip_keeper_create(&conf, &a->keeper, err);
 
 	if (ret < 0)
 		return ret;
-	if (conf->direct && !a->segment.direct)
+	dip_keeper_take(a->keeper, &a->segment, err);
+	if (conf.segment->direct && !a->segment->direct)
 		rte_log(RTE_LOG_NOTICE, dip_archive_log,
 			"%s: O_DIRECT is not possible for this file system and record size; "
 			"writing through the page cache\n",
-			a->segment.path);
-	ret = dip_keeper_create(conf, 1, &a->keeper, err);
-	if (ret < 0) {
-		dip_segment_close(&a->segment, NULL);
-		a->segment.fd = -1;
-	}
-	return ret;
+			a->segment->path);
+	return 0;
 }
 
 int dip_archiver_create(
@@ -224,7 +220,6 @@ int dip_archiver_create(
 	if (a == NULL)
 		return dip_fail(err, ENOMEM, "archiver: out of memory");
 	a->conf = *conf;
-	a->segment.fd = a->before.fd = -1;
 	a->image_bytes = (size_t)conf->segment.width * conf->segment.height * sizeof(uint16_t);
 	a->gather = RTE_MAX(RTE_MIN(conf->gather_bytes / stride, (size_t)DIP_GATHER), (size_t)1);
 	a->ns_per_tsc = 1e9 / rte_get_tsc_hz();

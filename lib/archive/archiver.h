@@ -32,6 +32,8 @@ struct dip_archiver_conf {
 	unsigned int max_inflight; /* frames held, at most */
 	size_t gather_bytes;       /* bytes gathered into one write, at most; one frame at least */
 	bool checksum;
+	unsigned int sync_interval_ms; /* see archive/keeper.h */
+	uint64_t max_rate;             /* bytes written a second, at most; 0: no limit */
 	uint64_t run_id;
 };
 

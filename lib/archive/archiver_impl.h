@@ -21,6 +21,8 @@ struct dip_archive_counters {
 	uint64_t arch_segments;
 	uint64_t arch_short_writes;
 	uint64_t arch_segment_errors;
+	uint64_t arch_durable;
+	uint64_t arch_condemned;
 } __attribute__((aligned(64)));
 
 enum { DIP_ARCHIVE_POLLER, DIP_ARCHIVE_KEEPER, DIP_ARCHIVE_WRITERS };
@@ -32,17 +34,18 @@ struct dip_archiver {
 	struct dip_archiver_conf conf;
 	struct dip_fifo fifo;
 	struct dip_keeper *keeper;
-	struct dip_segment segment; /* the one that is filled; fd < 0: none */
-	struct dip_segment before;  /* full, with writes still in flight; fd < 0: none */
-	uint64_t next_slot;         /* of segment, for the next write */
+	struct dip_segment *segment; /* the one that is filled, or NULL; the keeper's */
+	struct dip_segment *before;  /* full, with writes still in flight, or NULL */
+	uint64_t next_slot;          /* of segment, for the next write */
+	bool asked;                  /* the keeper, for the segment after this one */
+	uint64_t pace_ns;            /* no write before it, under max_rate */
 	size_t image_bytes;
 	unsigned int gather; /* frames in one write, at most */
 	double ns_per_tsc;
-	uint64_t upkeep_tsc;
 	/* An episode of failures, and frames that a failure sent back to be written again. */
 	bool failing;
 	uint64_t failing_from; /* writes from this number on were tried after the failure */
-	uint64_t retry_tsc, lost_before;
+	uint64_t retry_ns, lost_before;
 	struct dip_frame **again, **spare; /* max_inflight entries each */
 	unsigned int again_first, again_end;
 	unsigned int held; /* atomic, read by the control thread */
@@ -58,7 +61,11 @@ static inline void dip_archive_release(
 	__atomic_store_n(&a->held, a->held - 1, __ATOMIC_RELEASE);
 }
 
-uint64_t dip_archive_after_ms(unsigned int ms);
+/* By the monotonic clock of the archive's files. */
+static inline uint64_t dip_archive_now(const struct dip_archiver *a)
+{
+	return a->conf.segment.files->now_ns();
+}
 
 /* Once no write to it is left, hand the segment before on to be closed: one more rotation. */
 void dip_archive_retire(struct dip_archiver *a);

@@ -8,6 +8,7 @@
 #include "archive/archiver_impl.h"
 
 #define RETRY_MS 100 /* inside an episode, from one attempt to the next */
+#define NS_PER_MS UINT64_C(1000000)
 
 struct dip_archive_counters dip_archive_counters[DIP_ARCHIVE_WRITERS];
 
@@ -30,6 +31,10 @@ static const struct dip_metric rows[] = {
 		"writes that the system cut short, completed by another"),
 	DIP_METRIC(struct dip_archive_counters, arch_segment_errors, "segments",
 		"segments removed behind our back, or whose close or index failed"),
+	DIP_METRIC(struct dip_archive_counters, arch_durable, "frames",
+		"frames of arch_frames that the disk has confirmed to keep"),
+	DIP_METRIC(struct dip_archive_counters, arch_condemned, "segments",
+		"segments condemned because the disk could not be made to keep them"),
 };
 
 DIP_METRICS_REGISTER(archive_metrics, rows, dip_archive_counters)
@@ -41,17 +46,12 @@ const struct dip_histogram *dip_archiver_latency(void)
 	return latency;
 }
 
-uint64_t dip_archive_after_ms(unsigned int ms)
-{
-	return rte_rdtsc() + rte_get_tsc_hz() / 1000 * ms;
-}
-
 /* why: one line, without a newline. */
 static void begin_episode(struct dip_archiver *a, const char *why)
 {
 	const struct dip_archive_counters *c = dip_archive_counters;
 
-	a->retry_tsc = a->failing ? dip_archive_after_ms(RETRY_MS) : rte_rdtsc();
+	a->retry_ns = dip_archive_now(a) + (a->failing ? RETRY_MS * NS_PER_MS : 0);
 	if (a->failing)
 		return;
 	a->failing = true;
@@ -68,7 +68,7 @@ static void end_episode(struct dip_archiver *a)
 		return;
 	a->failing = false;
 	rte_log(RTE_LOG_NOTICE, dip_archive_log,
-		"%s: archiving again; %" PRIu64 " frames were lost\n", a->segment.path,
+		"%s: archiving again; %" PRIu64 " frames were lost\n", a->segment->path,
 		dip_archive_counters->arch_io_errors - a->lost_before);
 }
 
@@ -76,58 +76,72 @@ static void end_episode(struct dip_archiver *a)
 
 static struct dip_segment *segment_of(struct dip_archiver *a, const struct dip_write *w)
 {
-	return w->io.fd == a->before.fd ? &a->before : &a->segment;
+	return a->before != NULL && w->io.fd == a->before->fd ? a->before : a->segment;
 }
 
 void dip_archive_retire(struct dip_archiver *a)
 {
 	const struct dip_write *oldest = &a->fifo.writes[a->fifo.head % a->fifo.depth];
 
-	if (a->before.fd < 0 || (a->fifo.head < a->fifo.tail && oldest->io.fd == a->before.fd))
+	if (a->before == NULL || (a->fifo.head < a->fifo.tail && oldest->io.fd == a->before->fd))
 		return;
-	if (!dip_keeper_retire(a->keeper, &a->before))
+	if (!dip_keeper_retire(a->keeper))
 		return;
-	a->before.fd = -1;
+	a->before = NULL;
 	dip_count(&dip_archive_counters->arch_rotations, 1);
 }
 
-static void change_segment(struct dip_archiver *a, const struct dip_segment *next)
+static void change_segment(struct dip_archiver *a, struct dip_segment *next)
 {
-	if (a->segment.fd >= 0)
-		a->before = a->segment;
-	a->segment = *next;
+	a->before = a->segment;
+	a->segment = next;
 	a->next_slot = 0;
+	a->asked = false;
 	dip_archive_retire(a);
 }
 
 /* A write to the full segment failed: it is not full after all, and the next one is still empty. */
 static void go_back(struct dip_archiver *a)
 {
-	dip_keeper_untake(a->keeper, &a->segment);
+	dip_keeper_untake(a->keeper, a->segment);
 	a->segment = a->before;
-	a->before.fd = -1;
+	a->before = NULL;
+}
+
+static bool takes_more(const struct dip_archiver *a)
+{
+	return a->segment != NULL && a->next_slot < a->segment->capacity &&
+	       !__atomic_load_n(&a->segment->ended, __ATOMIC_ACQUIRE);
+}
+
+/* Once the segment is half full, have the next one made. */
+static void ask_ahead(struct dip_archiver *a)
+{
+	if (a->asked || a->before != NULL || a->next_slot < a->segment->capacity / 2)
+		return;
+	a->asked = true;
+	dip_keeper_request(a->keeper);
 }
 
 bool dip_archive_have_room(struct dip_archiver *a)
 {
-	struct dip_segment next;
+	struct dip_segment *next;
 	struct dip_error err;
 	int ret;
 
 	dip_archive_retire(a);
-	if (a->segment.fd >= 0 && !a->segment.gone && a->next_slot < a->segment.capacity) {
-		if (a->next_slot >= a->segment.capacity / 2 && a->before.fd < 0)
-			dip_keeper_request(a->keeper);
+	if (takes_more(a)) {
+		ask_ahead(a);
 		return true;
 	}
-	if (a->before.fd >= 0)
+	if (a->before != NULL)
 		return false;
 	ret = dip_keeper_take(a->keeper, &next, &err);
 	if (ret < 0)
 		begin_episode(a, err.text);
 	if (ret <= 0)
 		return false;
-	change_segment(a, &next);
+	change_segment(a, next);
 	return true;
 }
 
@@ -174,9 +188,9 @@ static void recover(struct dip_archiver *a, struct dip_write *failed)
 	a->again = order;
 	a->again_first = 0;
 	a->again_end = n;
-	if (segment == &a->before)
+	if (segment == a->before)
 		go_back(a);
-	a->next_slot = a->segment.committed;
+	a->next_slot = a->segment->committed;
 }
 
 unsigned int dip_archive_commit(struct dip_archiver *a)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,33 +11,67 @@
 #include "archive/keeper.h"
 
 #define RETIRED_MAX 4
+#define TAKEN_MAX (RETIRED_MAX + 2) /* the archiver has two at most */
+#define LOOK_MS 100                 /* from one look at the files to the next */
+#define NS_PER_MS UINT64_C(1000000)
 
 enum next { NOT_WANTED, WANTED, READY, FAILED };
 
 struct dip_keeper {
-	const struct dip_segment_conf *conf;
+	struct dip_keeper_conf conf;
 	pthread_t thread;
-	pthread_mutex_t lock; /* of all below; never held while a file is worked on */
+	/* the thread's own */
+	uint64_t look_ns, sync_ns; /* when the next is due */
+	bool index_failing;
+	/* under the lock, which is never held while a file is worked on */
+	pthread_mutex_t lock;
 	pthread_cond_t work;
 	unsigned int number; /* of the next segment */
 	enum next next;
-	struct dip_segment ready;
+	struct dip_segment *ready;
 	struct dip_error err;
 	int error;
-	struct dip_segment retired[RETIRED_MAX];
-	unsigned int retired_count;
+	struct dip_segment *taken[TAKEN_MAX]; /* the retired ones first, the oldest first */
+	unsigned int retired_count, taken_count;
 	bool quit;
 };
 
+static struct dip_archive_counters *counters(void)
+{
+	return &dip_archive_counters[DIP_ARCHIVE_KEEPER];
+}
+
+static void count_error(uint64_t *counter, const char *text)
+{
+	dip_count(counter, 1);
+	rte_log(RTE_LOG_ERR, dip_archive_log, "%s\n", text);
+}
+
+static int open_segment(struct dip_keeper *k, unsigned int number, struct dip_segment **segment,
+	struct dip_error *err)
+{
+	struct dip_segment *s = malloc(sizeof(*s));
+	int ret;
+
+	if (s == NULL)
+		return dip_fail(err, ENOMEM, "segment %u: out of memory", number);
+	ret = dip_segment_open(k->conf.segment, number, s, err);
+	if (ret < 0)
+		free(s);
+	else
+		*segment = s;
+	return ret;
+}
+
 static void make_next(struct dip_keeper *k)
 {
-	struct dip_segment made;
-	struct dip_error err;
+	struct dip_segment *made = NULL;
 	unsigned int number = k->number;
+	struct dip_error err;
 	int ret;
 
 	pthread_mutex_unlock(&k->lock);
-	ret = dip_segment_open(k->conf, number, &made, &err);
+	ret = open_segment(k, number, &made, &err);
 	pthread_mutex_lock(&k->lock);
 	k->error = ret;
 	k->next = ret < 0 ? FAILED : READY;
@@ -48,20 +83,107 @@ static void make_next(struct dip_keeper *k)
 	}
 }
 
+/* A segment whose sync failed at its close counts as condemned, not as an error of the close. */
+static void close_segment(struct dip_segment *s)
+{
+	struct dip_archive_counters *c = counters();
+	bool before = s->condemned;
+	struct dip_error err;
+	int ret = dip_segment_close(s, &err);
+
+	if (ret < 0)
+		count_error(s->condemned && !before ? &c->arch_condemned : &c->arch_segment_errors,
+			err.text);
+}
+
 static void close_oldest(struct dip_keeper *k)
 {
-	struct dip_segment s = k->retired[0];
-	struct dip_error err;
-	int ret;
+	struct dip_segment *s = k->taken[0];
+	uint64_t durable = s->durable;
 
 	pthread_mutex_unlock(&k->lock);
-	ret = dip_segment_close(&s, &err);
-	if (ret < 0) {
-		dip_count(&dip_archive_counters[DIP_ARCHIVE_KEEPER].arch_segment_errors, 1);
-		rte_log(RTE_LOG_ERR, dip_archive_log, "%s\n", err.text);
+	close_segment(s);
+	dip_count(&counters()->arch_durable, s->durable - durable);
+	pthread_mutex_lock(&k->lock);
+	free(s);
+	k->retired_count--;
+	memmove(&k->taken[0], &k->taken[1], --k->taken_count * sizeof(k->taken[0]));
+}
+
+static void look_after(struct dip_segment *s)
+{
+	if (s->gone || dip_segment_linked(s))
+		return;
+	s->gone = true;
+	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
+	dip_count(&counters()->arch_segment_errors, 1);
+	rte_log(RTE_LOG_ERR, dip_archive_log,
+		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
+		s->path, __atomic_load_n(&s->committed, __ATOMIC_RELAXED));
+}
+
+/* An index that cannot be written is tried again at the next sync and at the close. */
+static void note_index(struct dip_keeper *k, const struct dip_segment *s, int ret)
+{
+	if (ret < 0 && !k->index_failing)
+		rte_log(RTE_LOG_ERR, dip_archive_log,
+			"%s: its index: %s; written when it works again\n", s->path,
+			strerror(-ret));
+	k->index_failing = ret < 0;
+}
+
+static void sync_segment(struct dip_keeper *k, struct dip_segment *s)
+{
+	uint64_t durable = s->durable;
+	struct dip_error err;
+
+	if (s->ended)
+		return;
+	if (__atomic_load_n(&s->committed, __ATOMIC_ACQUIRE) > durable &&
+		dip_segment_sync(s, &err) < 0) {
+		count_error(&counters()->arch_condemned, err.text);
+		return;
+	}
+	dip_count(&counters()->arch_durable, s->durable - durable);
+	note_index(k, s, dip_segment_write_index(s));
+}
+
+/* What is due every so often. Only this thread frees a segment, so that those of the list stay
+ * while the lock is not held. */
+static void attend(struct dip_keeper *k, uint64_t now)
+{
+	struct dip_segment *taken[TAKEN_MAX];
+	unsigned int count = k->taken_count;
+	bool sync = k->conf.sync_interval_ms > 0 && now >= k->sync_ns;
+
+	memcpy(taken, k->taken, sizeof(taken));
+	pthread_mutex_unlock(&k->lock);
+	k->look_ns = now + LOOK_MS * NS_PER_MS;
+	if (sync)
+		k->sync_ns = now + k->conf.sync_interval_ms * NS_PER_MS;
+	for (unsigned int i = 0; i < count; i++) {
+		look_after(taken[i]);
+		if (sync)
+			sync_segment(k, taken[i]);
 	}
 	pthread_mutex_lock(&k->lock);
-	memmove(&k->retired[0], &k->retired[1], --k->retired_count * sizeof(k->retired[0]));
+}
+
+static uint64_t due_ns(const struct dip_keeper *k)
+{
+	return k->conf.sync_interval_ms > 0 && k->sync_ns < k->look_ns ? k->sync_ns : k->look_ns;
+}
+
+/* Until there is work, or something is due. */
+static void wait_for_work(struct dip_keeper *k, uint64_t ns)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += ns;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&k->work, &k->lock, &until);
 }
 
 /* What the archiver waits for comes first. */
@@ -71,34 +193,64 @@ static void *keep(void *arg)
 
 	pthread_mutex_lock(&k->lock);
 	while (!k->quit || k->retired_count > 0) {
+		uint64_t now = k->conf.segment->files->now_ns();
+
 		if (k->next == WANTED && !k->quit)
 			make_next(k);
 		else if (k->retired_count > 0)
 			close_oldest(k);
+		else if (now >= due_ns(k))
+			attend(k, now);
 		else
-			pthread_cond_wait(&k->work, &k->lock);
+			wait_for_work(k, due_ns(k) - now);
 	}
 	pthread_mutex_unlock(&k->lock);
 	return NULL;
 }
 
-int dip_keeper_create(const struct dip_segment_conf *conf, unsigned int first,
-	struct dip_keeper **keeper, struct dip_error *err)
+static int start_thread(struct dip_keeper *k, struct dip_error *err)
+{
+	pthread_condattr_t attr;
+	int ret;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&k->lock, NULL);
+	pthread_cond_init(&k->work, &attr);
+	pthread_condattr_destroy(&attr);
+	ret = rte_ctrl_thread_create(&k->thread, "dip-keeper", NULL, keep, k);
+	if (ret != 0)
+		return dip_fail(err, abs(ret), "segment keeper: its thread does not start: %s",
+			strerror(abs(ret)));
+	return 0;
+}
+
+static void discard_ready(struct dip_keeper *k)
+{
+	if (k->next == READY)
+		dip_segment_close(k->ready, NULL); /* nothing is in it: it is removed */
+	free(k->ready);
+}
+
+int dip_keeper_create(
+	const struct dip_keeper_conf *conf, struct dip_keeper **keeper, struct dip_error *err)
 {
 	struct dip_keeper *k = calloc(1, sizeof(*k));
 	int ret;
 
 	if (k == NULL)
 		return dip_fail(err, ENOMEM, "segment keeper: out of memory");
-	k->conf = conf;
-	k->number = first;
-	pthread_mutex_init(&k->lock, NULL);
-	pthread_cond_init(&k->work, NULL);
-	ret = rte_ctrl_thread_create(&k->thread, "dip-keeper", NULL, keep, k);
-	if (ret != 0) {
+	k->conf = *conf;
+	ret = open_segment(k, k->number, &k->ready, err);
+	if (ret == 0) {
+		k->number++;
+		k->next = READY;
+		ret = start_thread(k, err);
+	}
+	if (ret < 0) {
+		discard_ready(k);
 		free(k);
-		return dip_fail(err, abs(ret), "segment keeper: its thread does not start: %s",
-			strerror(abs(ret)));
+		return ret;
 	}
 	*keeper = k;
 	return 0;
@@ -120,13 +272,14 @@ void dip_keeper_request(struct dip_keeper *k)
 	pthread_mutex_unlock(&k->lock);
 }
 
-int dip_keeper_take(struct dip_keeper *k, struct dip_segment *segment, struct dip_error *err)
+int dip_keeper_take(struct dip_keeper *k, struct dip_segment **segment, struct dip_error *err)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&k->lock);
 	if (k->next == READY) {
-		*segment = k->ready;
+		*segment = k->taken[k->taken_count++] = k->ready;
+		k->ready = NULL;
 		k->next = NOT_WANTED;
 		ret = 1;
 	} else if (k->next == FAILED) {
@@ -140,22 +293,23 @@ int dip_keeper_take(struct dip_keeper *k, struct dip_segment *segment, struct di
 	return ret;
 }
 
-void dip_keeper_untake(struct dip_keeper *k, const struct dip_segment *segment)
+void dip_keeper_untake(struct dip_keeper *k, struct dip_segment *segment)
 {
 	pthread_mutex_lock(&k->lock);
-	k->ready = *segment;
+	k->taken_count--; /* it was taken last */
+	k->ready = segment;
 	k->next = READY;
 	pthread_mutex_unlock(&k->lock);
 }
 
-bool dip_keeper_retire(struct dip_keeper *k, const struct dip_segment *segment)
+bool dip_keeper_retire(struct dip_keeper *k)
 {
 	bool room;
 
 	pthread_mutex_lock(&k->lock);
 	room = k->retired_count < RETIRED_MAX;
 	if (room) {
-		k->retired[k->retired_count++] = *segment;
+		k->retired_count++;
 		pthread_cond_signal(&k->work);
 	}
 	pthread_mutex_unlock(&k->lock);
@@ -171,8 +325,7 @@ void dip_keeper_free(struct dip_keeper *k)
 	pthread_cond_signal(&k->work);
 	pthread_mutex_unlock(&k->lock);
 	pthread_join(k->thread, NULL);
-	if (k->next == READY)
-		dip_segment_close(&k->ready, NULL); /* nothing is in it: it is removed */
+	discard_ready(k);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->work);
 	free(k);

@@ -2,18 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "archive/segment_impl.h"
 #include "format/format.h"
-#include "archive/segment.h"
-#include "util/file.h"
-
-#define IDX_LINE_MAX 42 /* two numbers of 20 digits, a blank, a newline */
-#define IDX_BYTES (1 << 20)
 
 static size_t image_bytes(const struct dip_segment_conf *conf)
 {
@@ -44,56 +40,49 @@ uint64_t dip_segment_offset(const struct dip_segment *s, uint64_t slot)
 }
 
 /* Where the segment is made until it has its name. */
-static void working_path(const struct dip_segment *s, char *path, size_t size)
+static void working_path(const struct dip_segment *s, char *path)
 {
-	snprintf(path, size, "%s%s", s->path, s->named ? "" : ".new");
+	snprintf(path, DIP_SEGMENT_PATH, "%s%s", s->path, s->named ? "" : ".new");
 }
 
-static void index_path(const struct dip_segment *s, char *path, size_t size)
-{
-	snprintf(path, size, "%.*s.idx", (int)(strlen(s->path) - strlen(".npy")), s->path);
-}
-
-/* Open with O_DIRECT if that is wanted and works for this record size on this file system. */
 static int open_data(struct dip_segment *s)
 {
-	const struct dip_segment_conf *conf = s->conf;
-	int flags = O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC;
-	char path[sizeof(s->path) + 8];
+	const struct dip_file_ops *files = s->conf->files;
+	int flags = O_CREAT | O_EXCL | O_RDWR;
+	char path[DIP_SEGMENT_PATH];
 
-	s->direct = conf->direct && s->stride % conf->block_bytes == 0;
-	working_path(s, path, sizeof(path));
-	s->fd = open(path, flags | (s->direct ? O_DIRECT : 0), 0644);
-	if (s->fd < 0 && errno == ENOENT && mkdir(conf->dir, 0755) == 0) {
+	working_path(s, path);
+	s->fd = files->open(path, flags, 0644);
+	if (s->fd == -ENOENT && files->mkdir(s->conf->dir) == 0) {
 		s->made_dir = true;
-		s->fd = open(path, flags | (s->direct ? O_DIRECT : 0), 0644);
+		s->fd = files->open(path, flags, 0644);
 	}
-	if (s->fd < 0 && errno == EINVAL && s->direct) {
-		unlink(path); /* some file systems create the file before they refuse */
-		s->direct = false;
-		s->fd = open(path, flags, 0644);
-	}
-	return s->fd < 0 ? -errno : 0;
+	return s->fd < 0 ? s->fd : 0;
 }
 
-/* Only what has its header gets the name of a segment, so that a crash leaves no half-made one.
- * Never takes the place of a file that is there. */
-static int give_name(struct dip_segment *s)
+/* What O_DIRECT asks of offsets and lengths in this file, bytes; 0: it is not to be had. */
+static size_t direct_alignment(const struct dip_segment *s)
 {
-	char path[sizeof(s->path) + 8];
+#ifdef STATX_DIOALIGN
+	struct statx st;
 
-	working_path(s, path, sizeof(path));
-	if (renameat2(AT_FDCWD, path, AT_FDCWD, s->path, RENAME_NOREPLACE) < 0) {
-		/* Some file systems know only the plain call. */
-		if (errno != EINVAL)
-			return -errno;
-		if (access(s->path, F_OK) == 0)
-			return -EEXIST;
-		if (rename(path, s->path) < 0)
-			return -errno;
-	}
-	s->named = true;
-	return 0;
+	if (statx(s->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 &&
+		(st.stx_mask & STATX_DIOALIGN))
+		return st.stx_dio_mem_align <= DIP_HEADER_BYTES ? st.stx_dio_offset_align : 0;
+#endif
+	return s->conf->block_bytes; /* an older kernel does not tell: try */
+}
+
+/* Bypass the page cache if that is wanted and works for this record size on this file system. */
+static void set_direct(struct dip_segment *s)
+{
+	size_t align = s->conf->direct ? direct_alignment(s) : 0;
+
+	if (align == 0 || s->stride % align != 0 || DIP_HEADER_BYTES % align != 0)
+		return;
+	s->direct = fcntl(s->fd, F_SETFL, O_DIRECT) == 0;
+	if (s->direct)
+		s->align = align;
 }
 
 static int write_header(struct dip_segment *s, uint64_t records)
@@ -106,22 +95,20 @@ static int write_header(struct dip_segment *s, uint64_t records)
 	if (posix_memalign(&buf, DIP_HEADER_BYTES, DIP_HEADER_BYTES) != 0)
 		return -ENOMEM;
 	ret = dip_segment_header(buf, s->conf->width, s->conf->height, s->stride, records);
-	if (ret == 0) {
-		ssize_t n = pwrite(s->fd, buf, DIP_HEADER_BYTES, 0);
-
-		ret = n < 0 ? -errno : n != DIP_HEADER_BYTES ? -ENOSPC : 0;
-	}
+	if (ret == 0)
+		ret = s->conf->files->write(s->fd, buf, DIP_HEADER_BYTES, 0);
 	free(buf);
 	return ret;
 }
 
-/* O_DIRECT that open accepted and the first write refuses: do without. */
+/* O_DIRECT that was accepted and the first write refuses: do without. */
 static int write_first_header(struct dip_segment *s)
 {
 	int ret = write_header(s, s->capacity);
 
 	if (ret == -EINVAL && s->direct) {
 		s->direct = false;
+		s->align = 1;
 		if (fcntl(s->fd, F_SETFL, 0) < 0)
 			return -errno;
 		ret = write_header(s, s->capacity);
@@ -132,50 +119,77 @@ static int write_first_header(struct dip_segment *s)
 /* Reserve the blocks, for speed; a disk too full for that is used up to its last block. */
 static int preallocate(struct dip_segment *s)
 {
-	off_t bytes = dip_segment_offset(s, s->capacity);
-	int mode = s->conf->npy ? 0 : FALLOC_FL_KEEP_SIZE;
+	const struct dip_file_ops *files = s->conf->files;
+	uint64_t bytes = dip_segment_offset(s, s->capacity);
+	int ret = files->reserve(s->fd, bytes, !s->conf->npy);
 
-	if (fallocate(s->fd, mode, 0, bytes) == 0)
-		return 0;
-	if (errno != EOPNOTSUPP && errno != ENOSPC && errno != EFBIG)
-		return -errno;
+	s->reserved = ret == 0;
+	if (ret != -EOPNOTSUPP && ret != -ENOSPC && ret != -EFBIG)
+		return ret;
 	/* What a failed reservation has taken is given back first. */
-	if (ftruncate(s->fd, 0) < 0)
-		return -errno;
+	ret = files->truncate(s->fd, 0);
 	/* Where files may not get that large the segment grows with its records. */
-	if (s->conf->npy && ftruncate(s->fd, bytes) < 0 && errno != EFBIG)
-		return -errno;
-	return 0;
+	if (ret == 0 && s->conf->npy)
+		ret = files->truncate(s->fd, bytes);
+	return ret == -EFBIG ? 0 : ret;
 }
 
-static int open_index(struct dip_segment *s)
+/* A folder's entry in its parent is as much needed as its own entries. */
+static int sync_folders(const struct dip_segment *s)
 {
-	char path[sizeof(s->path) + 8];
+	char parent[sizeof(s->conf->dir)];
+	int ret = dip_files_sync_folder(s->conf->files, s->conf->dir);
 
-	s->idx_fd = -1;
-	if (!s->conf->make_index)
-		return 0;
-	s->idx = malloc(IDX_BYTES);
-	if (s->idx == NULL)
-		return -ENOMEM;
-	index_path(s, path, sizeof(path));
-	s->idx_fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-	return s->idx_fd < 0 ? -errno : 0;
+	memcpy(parent, s->conf->dir, sizeof(parent));
+	return ret < 0 ? ret : dip_files_sync_folder(s->conf->files, dirname(parent));
+}
+
+/* Only what has its header on the disk gets the name of a segment, so that a crash leaves no
+ * half-made one. Never takes the place of a file that is there. */
+static int give_name(struct dip_segment *s)
+{
+	const struct dip_file_ops *files = s->conf->files;
+	char path[DIP_SEGMENT_PATH];
+	int ret = files->sync(s->fd);
+
+	working_path(s, path);
+	if (ret == 0)
+		ret = files->rename(path, s->path);
+	if (ret < 0)
+		return ret;
+	s->named = true;
+	return 0;
 }
 
 static void remove_files(struct dip_segment *s)
 {
-	char path[sizeof(s->path) + 8];
+	const struct dip_file_ops *files = s->conf->files;
+	char path[DIP_SEGMENT_PATH];
 
-	working_path(s, path, sizeof(path));
+	working_path(s, path);
 	if (s->fd >= 0)
-		unlink(path);
-	index_path(s, path, sizeof(path));
+		files->unlink(path);
+	dip_segment_index_path(s, path);
 	if (s->idx_fd >= 0)
-		unlink(path);
+		files->unlink(path);
 	if (s->made_dir)
-		rmdir(s->conf->dir);
+		files->rmdir(s->conf->dir);
 	dip_segment_abandon(s);
+}
+
+static int make_files(struct dip_segment *s)
+{
+	int ret = preallocate(s);
+
+	if (ret == 0)
+		ret = write_first_header(s);
+	if (ret == 0)
+		ret = give_name(s);
+	if (ret == 0)
+		ret = dip_segment_open_index(s);
+	if (ret == 0)
+		ret = sync_folders(s);
+	return ret;
 }
 
 int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
@@ -183,56 +197,59 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 {
 	int ret;
 
-	*s = (struct dip_segment){.conf = conf, .fd = -1, .idx_fd = -1};
+	*s = (struct dip_segment){.conf = conf, .fd = -1, .idx_fd = -1, .align = 1};
 	s->stride = dip_segment_stride(conf);
 	s->capacity = dip_segment_capacity(conf);
 	snprintf(s->path, sizeof(s->path), "%s/%s_%06u.%s", conf->dir, conf->prefix, number,
 		conf->npy ? "npy" : "bin");
+	s->seq = calloc(s->capacity, sizeof(*s->seq)); /* pages come with the records */
+	if (s->seq == NULL)
+		return dip_fail(err, ENOMEM, "%s: out of memory", s->path);
 	ret = open_data(s);
 	if (ret < 0) {
 		remove_files(s);
 		return dip_fail(err, -ret, "%s: cannot be made: %s", s->path, strerror(-ret));
 	}
-	ret = preallocate(s);
-	if (ret == 0)
-		ret = write_first_header(s);
-	if (ret == 0)
-		ret = give_name(s);
-	if (ret == 0)
-		ret = open_index(s);
+	set_direct(s);
+	ret = make_files(s);
 	if (ret == 0)
 		return 0;
 	remove_files(s);
 	return dip_fail(err, -ret, "%s: %s", s->path, strerror(-ret));
 }
 
-static void note_line(struct dip_segment *s, uint64_t seq)
+/* Under its name, as far as that can be changed: the disk that failed may refuse this as well. */
+static void mark(struct dip_segment *s)
 {
-	if (s->idx_used + IDX_LINE_MAX > IDX_BYTES)
-		dip_segment_write_index(s);
-	if (s->idx_used + IDX_LINE_MAX > IDX_BYTES)
-		s->idx_lost++;
-	else
-		s->idx_used += sprintf(s->idx + s->idx_used, "%" PRIu64 " %" PRIu64 "\n", seq,
-			dip_segment_offset(s, s->committed));
+	const struct dip_file_ops *files = s->conf->files;
+	char index[DIP_SEGMENT_PATH], path[DIP_SEGMENT_PATH];
+
+	dip_segment_index_path(s, index);
+	snprintf(path, sizeof(path), "%s" DIP_CONDEMNED, s->path);
+	if (files->rename(s->path, path) < 0)
+		return;
+	strcat(s->path, DIP_CONDEMNED); /* it has room for that */
+	dip_segment_index_path(s, path);
+	if (s->idx_fd >= 0)
+		files->rename(index, path);
+	dip_files_sync_folder(files, s->conf->dir);
 }
 
-void dip_segment_commit(struct dip_segment *s, uint64_t seq)
+int dip_segment_sync(struct dip_segment *s, struct dip_error *err)
 {
-	if (s->idx != NULL)
-		note_line(s, seq);
-	s->committed++;
-}
+	uint64_t committed = __atomic_load_n(&s->committed, __ATOMIC_ACQUIRE);
+	int ret = s->conf->files->sync(s->fd);
 
-int dip_segment_write_index(struct dip_segment *s)
-{
-	int ret = dip_write_at(s->idx_fd, s->idx, s->idx_used, s->idx_end);
-
-	if (ret < 0)
-		return ftruncate(s->idx_fd, s->idx_end) < 0 ? -errno : ret;
-	s->idx_end += s->idx_used;
-	s->idx_used = 0;
-	return 0;
+	if (ret == 0) {
+		__atomic_store_n(&s->durable, committed, __ATOMIC_RELEASE);
+		return 0;
+	}
+	dip_fail(err, -ret, "%s: sync: %s; condemned, %" PRIu64 " frames in it may be lost",
+		s->path, strerror(-ret), committed - s->durable);
+	s->condemned = true;
+	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
+	mark(s);
+	return ret;
 }
 
 bool dip_segment_linked(const struct dip_segment *s)
@@ -245,47 +262,41 @@ bool dip_segment_linked(const struct dip_segment *s)
 void dip_segment_abandon(struct dip_segment *s)
 {
 	if (s->fd >= 0)
-		close(s->fd);
+		s->conf->files->close(s->fd);
 	if (s->idx_fd >= 0)
-		close(s->idx_fd);
-	free(s->idx);
+		s->conf->files->close(s->idx_fd);
+	free(s->seq);
 	s->fd = s->idx_fd = -1;
-	s->idx = NULL;
+	s->seq = NULL;
 }
 
-static int cut_to_truth(struct dip_segment *s)
+static int cut_to_truth(struct dip_segment *s, struct dip_error *err)
 {
 	int ret = write_header(s, s->committed);
 
-	if (ret == 0 && ftruncate(s->fd, dip_segment_offset(s, s->committed)) < 0)
-		ret = -errno;
-	if (ret == 0 && fsync(s->fd) < 0)
-		ret = -errno;
-	return ret;
+	if (ret == 0)
+		ret = s->conf->files->truncate(s->fd, dip_segment_offset(s, s->committed));
+	if (ret < 0)
+		return dip_fail(err, -ret, "%s: closing: %s", s->path, strerror(-ret));
+	return dip_segment_sync(s, err);
 }
 
 int dip_segment_close(struct dip_segment *s, struct dip_error *err)
 {
-	int ret, idx_ret;
+	int ret = 0, idx_ret = 0;
 
-	if (s->gone) {
-		dip_segment_abandon(s);
-		return 0;
-	}
-	if (s->committed == 0) {
+	if (!s->gone && s->committed == 0) {
 		remove_files(s);
 		return 0;
 	}
-	ret = cut_to_truth(s);
-	idx_ret = dip_segment_write_index(s);
-	if (idx_ret == 0 && s->idx_fd >= 0 && fsync(s->idx_fd) < 0)
-		idx_ret = -errno;
-	if (idx_ret == 0 && s->idx_lost > 0)
-		idx_ret = -ENOSPC;
+	if (!s->gone && !s->condemned)
+		ret = cut_to_truth(s, err);
+	if (!s->gone) {
+		idx_ret = dip_segment_write_index(s);
+		dip_segment_cut_index(s);
+	}
+	if (ret == 0 && idx_ret < 0)
+		ret = dip_fail(err, -idx_ret, "%s: its index: %s", s->path, strerror(-idx_ret));
 	dip_segment_abandon(s);
-	if (ret < 0)
-		return dip_fail(err, -ret, "%s: closing: %s", s->path, strerror(-ret));
-	if (idx_ret < 0)
-		return dip_fail(err, -idx_ret, "%s: its index: %s", s->path, strerror(-idx_ret));
-	return 0;
+	return ret;
 }

@@ -5,16 +5,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "archive/files.h"
 #include "util/error.h"
 
 /* A segment of an archive run: <dir>/<prefix>_000000.npy (or .bin) and, beside it, its index
  * <prefix>_000000.idx with a line "seq offset" for each record.
  *
- *	open (preallocated, the header promises all) -> records are written from outside, committed in
- *	order -> close (header and size cut to the records committed)
- */
+ *	open ----> records are written from outside, committed in order ----> close
+ *	 |            |            every now and then                           |
+ *	 |            +--> sync (the records) --> index (their lines)           |
+ *	 |                  | fails                                             v
+ *	 v                  v                                          header and size are
+ *	preallocated;     condemned: <name>.condemned,                 cut to the records
+ *	the header        kept, never called good                      committed
+ *	promises all
+ *
+ * What holds after a loss of power at any moment: a segment has its name only once its header is
+ * durable, and its index has lines of durable records only. */
 
 struct dip_segment_conf {
+	const struct dip_file_ops *files;
 	char dir[4096]; /* the run's folder */
 	char prefix[256];
 	bool npy; /* NumPy records; else bare frames */
@@ -29,17 +39,23 @@ struct dip_segment {
 	const struct dip_segment_conf *conf;
 	char path[4400];
 	int fd, idx_fd;
-	bool named;         /* made whole, and under its name */
-	bool gone;          /* removed behind our back: a close only gives up */
-	bool made_dir;      /* the run's folder was made for this segment */
-	bool direct;        /* opened with O_DIRECT */
-	size_t stride;      /* bytes from one record to the next, and of one write */
-	uint64_t capacity;  /* records */
-	uint64_t committed; /* records known to be written, all of them in a row */
-	char *idx;          /* index lines not yet written */
-	size_t idx_used;    /* bytes */
-	uint64_t idx_lost;  /* lines for which there was no room while the file failed */
-	off_t idx_end;      /* bytes of whole lines in the file */
+	bool named;        /* made whole, and under its name */
+	bool made_dir;     /* the run's folder was made for this segment */
+	bool reserved;     /* the blocks of all records are set aside */
+	bool direct;       /* opened with O_DIRECT */
+	size_t align;      /* offsets and lengths of writes are multiples of it */
+	size_t stride;     /* bytes from one record to the next, and of one write */
+	uint64_t capacity; /* records */
+	/* written by whoever writes the records */
+	uint64_t committed; /* atomic: records known to be written, all of them in a row */
+	uint64_t *seq;      /* capacity of them: of each record committed */
+	/* written by whoever syncs and closes: one other thread at most */
+	uint64_t durable; /* atomic: records made durable */
+	uint64_t indexed; /* of them, records with a line in the index */
+	off_t idx_end;    /* bytes of whole lines in the index */
+	bool ended;       /* atomic: condemned, or gone: no record is to be written any more */
+	bool condemned;   /* a sync failed: what was written since the last one may be lost */
+	bool gone;        /* removed behind our back: a close only gives up */
 };
 
 /* The stride and the number of records of a segment under this configuration. */
@@ -54,19 +70,29 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 /* Offset of record slot in the file, bytes. */
 uint64_t dip_segment_offset(const struct dip_segment *segment, uint64_t slot);
 
-/* The next record is written: count it and note it for the index. */
-void dip_segment_commit(struct dip_segment *segment, uint64_t seq);
+/* The next record is written. */
+static inline void dip_segment_commit(struct dip_segment *s, uint64_t seq)
+{
+	s->seq[s->committed] = seq;
+	__atomic_store_n(&s->committed, s->committed + 1, __ATOMIC_RELEASE);
+}
 
-/* Write the noted index lines. Returns 0, or a negative errno: the lines, up to 1 MiB of them, are
- * kept for the next time, and the file holds whole lines only. */
+/* Make the records committed so far durable. A failure condemns the segment, since the kernel may
+ * have dropped what it could not write and a second sync would not say so: the segment is ended
+ * and gets .condemned to its name; its index keeps what was durable before. Returns 0, or the
+ * negative errno of the sync with *err. */
+int dip_segment_sync(struct dip_segment *segment, struct dip_error *err);
+
+/* Write index lines for what has become durable, and make them durable. Returns 0, or a negative
+ * errno: the file holds whole lines only, and the next call tries again. */
 int dip_segment_write_index(struct dip_segment *segment);
 
 /* False when the file has been removed behind our back. */
 bool dip_segment_linked(const struct dip_segment *segment);
 
-/* Cut header and file to the records committed, make them durable, close. A segment without a
- * record is removed. Returns 0, or the first negative errno with *err. */
+/* Make what is committed durable, cut header and file to it, close. A segment without a record is
+ * removed; one whose sync fails is condemned. Returns 0, or the first negative errno with *err. */
 int dip_segment_close(struct dip_segment *segment, struct dip_error *err);
 
-/* Close the descriptors only: the file is gone. */
+/* Close the descriptors and free what is held: the file is as it is. */
 void dip_segment_abandon(struct dip_segment *segment);

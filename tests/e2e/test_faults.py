@@ -248,18 +248,35 @@ def test_without_io_uring(dip, scene):
     assert len(check_archive(run, scene)) == run.due() == len(check_results(run, scene))
 
 
-@pytest.mark.parametrize("uring,call", [(False, "pwritev"), (False, "fallocate"),
-                                        (True, "fallocate"), (False, "fsync")])
-def test_calls_that_fail(dip, scene, uring, call):
-    """The n-th call fails: counted and said, what counts as archived is readable."""
+def run_with_call_failing(dip, scene, call, when, status, uring=True):
     argv = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
-            f"inject={call}:error=EIO:when=3",
+            f"inject={call}:error=EIO:when={when}",
             *dip.command(scene.folder, 0.4, eal_args=harness.eal(2), sets=scene.sets(**RATE, **{
                 "arch.use_io_uring": uring, "arch.segment_bytes": 1 << 20}))]
+    run = dip.end(dip.start(argv=argv), status=status)
+    assert complaints(run, "Input/output error")
+    check_results(run, scene)
+    return run
+
+
+@pytest.mark.parametrize("uring,call", [(False, "pwritev"), (False, "fallocate"),
+                                        (True, "fallocate")])
+def test_calls_that_fail(dip, scene, uring, call):
+    """The n-th call fails: counted and said, what counts as archived is readable."""
     # A segment that cannot be reserved is tried again in time: nothing need be lost by that.
-    run = dip.end(dip.start(argv=argv), status=0 if call == "fallocate" else 1)
+    run = run_with_call_failing(dip, scene, call, 3, 0 if call == "fallocate" else 1, uring)
     lost = run.stats["arch_io_errors"] + run.stats["arch_segment_errors"]
     assert lost == 0 if call == "fallocate" else lost > 0
-    assert complaints(run, "Input/output error")
     check_readable(run, scene)
-    check_results(run, scene)
+
+
+def test_a_failed_sync_condemns_its_segment(dip, scene):
+    """The segment is kept and marked, the others are good, and the exit status tells."""
+    # The second segment is opened with three syncs, then the first one is closed with one.
+    run = run_with_call_failing(dip, scene, "fdatasync", 4, 1)
+    condemned = list(run.archive().glob("*.npy.condemned"))
+    assert run.stats["arch_condemned"] == len(condemned) == 1
+    assert len(complaints(run, "condemned")) == 1
+    good = sum(len(np.load(path)) for path in run.archive().glob("*.npy"))
+    bad = run.stats["arch_frames"] - run.stats["arch_durable"]
+    assert good == run.stats["arch_durable"] and bad == len(np.load(condemned[0]))

@@ -54,7 +54,7 @@ static inline void fake_submit(struct dip_io *io, struct dip_io_request **reques
 		fake.request[fake.pending++] = requests[i];
 		fake.widest = RTE_MAX(fake.widest, requests[i]->iovs);
 		if ((fcntl(requests[i]->fd, F_GETFL) & O_DIRECT) &&
-			(requests[i]->offset % 4096 != 0 || request_bytes(requests[i]) % 4096 != 0))
+			(requests[i]->offset % 512 != 0 || request_bytes(requests[i]) % 512 != 0))
 			fake.unaligned++;
 	}
 	fake.most = RTE_MAX(fake.most, fake.pending);

@@ -85,7 +85,8 @@ static int setup(void **state)
 		.height = HEIGHT,
 		.segment_bytes = DIP_HEADER_BYTES + 5 * 4096 + 4095,
 		.block_bytes = 4096,
-		.make_index = true};
+		.make_index = true,
+		.files = &dip_files};
 	snprintf(conf.dir, sizeof(conf.dir), "%s/run", folder);
 	return mkdir(conf.dir, 0755);
 }
@@ -185,6 +186,15 @@ static void test_geometry(void **state)
 	assert_int_equal(dip_segment_capacity(&conf), 2);
 }
 
+static void sync_and_index(int want)
+{
+	struct dip_error err = {""};
+
+	if (dip_segment_sync(&segment, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(dip_segment_write_index(&segment), want);
+}
+
 /* Open: the header promises all. Closed: header, size and index say what was committed. */
 static void test_cut_to_truth(void **state)
 {
@@ -212,7 +222,7 @@ static void test_full_segment(void **state)
 		write_record(i, i);
 		dip_segment_commit(&segment, UINT64_MAX - i);
 		if (i == 2)
-			assert_int_equal(dip_segment_write_index(&segment), 0);
+			sync_and_index(0);
 	}
 	close_segment();
 	header_is("frames_000000.npy", 5);
@@ -250,7 +260,7 @@ static void test_no_index(void **state)
 	open_segment(0);
 	write_record(0, 0);
 	dip_segment_commit(&segment, 0);
-	assert_int_equal(dip_segment_write_index(&segment), 0);
+	sync_and_index(0);
 	close_segment();
 	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 4096);
 	assert_int_equal(entries(conf.dir), 1);
@@ -416,15 +426,15 @@ static void test_index_cut_short(void **state)
 		dip_segment_commit(&segment, 11);
 		limit_file_size(bytes);
 		if (bytes < 16) {
-			assert_int_equal(dip_segment_write_index(&segment), -EFBIG);
+			sync_and_index(-EFBIG);
 			assert_int_equal(lseek(segment.idx_fd, 0, SEEK_END), 0);
 		} else {
-			assert_int_equal(dip_segment_write_index(&segment), 0);
+			sync_and_index(0);
 		}
 		limit_file_size(-1);
 		write_record(2, 2);
 		dip_segment_commit(&segment, 12);
-		assert_int_equal(dip_segment_write_index(&segment), 0);
+		sync_and_index(0);
 		close_segment();
 		snprintf(segment.path, sizeof(segment.path), "frames_%06d.idx", (int)bytes);
 		text_is(segment.path, "10 4096\n11 8192\n12 12288\n");
@@ -450,6 +460,182 @@ static void test_index_fails_at_close(void **state)
 	assert_int_equal(segment.fd, -1);
 	header_is("frames_000000.npy", 1);
 	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 4096);
+}
+
+/* --- what is durable --- */
+
+/* The file system's calls, in order, and a plan for sync: the n-th of a kind fails. */
+static struct {
+	char text[8192];
+	const char *suffix; /* of the path whose sync fails */
+	unsigned int fail_at, syncs;
+} calls;
+
+static void note(const char *call, int fd)
+{
+	char link[64], path[5000] = "";
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	path[n < 0 ? 0 : n] = '\0';
+	snprintf(calls.text + strlen(calls.text), sizeof(calls.text) - strlen(calls.text),
+		"%s %s\n", call, strrchr(path, '/') + 1);
+}
+
+static int noted_write(int fd, const void *buf, size_t bytes, uint64_t offset)
+{
+	note("write", fd);
+	return dip_files.write(fd, buf, bytes, offset);
+}
+
+static int noted_truncate(int fd, uint64_t bytes)
+{
+	note("truncate", fd);
+	return dip_files.truncate(fd, bytes);
+}
+
+static int planned_sync(int fd)
+{
+	char *before = calls.text + strlen(calls.text), *end;
+
+	note("sync", fd);
+	end = calls.text + strlen(calls.text) - 1;
+	if (calls.suffix != NULL && end - before > (ptrdiff_t)strlen(calls.suffix) &&
+		strncmp(end - strlen(calls.suffix), calls.suffix, strlen(calls.suffix)) == 0 &&
+		++calls.syncs == calls.fail_at)
+		return -EIO;
+	return dip_files.sync(fd);
+}
+
+static int noted_rename(const char *from, const char *to)
+{
+	snprintf(calls.text + strlen(calls.text), sizeof(calls.text) - strlen(calls.text),
+		"rename %s %s\n", strrchr(from, '/') + 1, strrchr(to, '/') + 1);
+	return dip_files.rename(from, to);
+}
+
+static struct dip_file_ops noting;
+
+static void take_notes(const char *suffix, unsigned int fail_at)
+{
+	memset(&calls, 0, sizeof(calls));
+	calls.suffix = suffix;
+	calls.fail_at = fail_at;
+	noting = dip_files;
+	noting.write = noted_write;
+	noting.truncate = noted_truncate;
+	noting.sync = planned_sync;
+	noting.rename = noted_rename;
+	conf.files = &noting;
+}
+
+/* The order that holds after a loss of power: the header before the name, the records before their
+ * lines, the folder's entries before anything is promised. */
+static void test_order(void **state)
+{
+	(void)state;
+	take_notes(NULL, 0);
+	open_segment(0);
+	assert_int_equal(strncmp(calls.text,
+				 "write frames_000000.npy.new\nsync frames_000000.npy.new\n"
+				 "rename frames_000000.npy.new frames_000000.npy\nsync run\n"
+				 "sync dip_segment_",
+				 strlen("write frames_000000.npy.new\nsync frames_000000.npy.new\n"
+					"rename frames_000000.npy.new frames_000000.npy\nsync run\n"
+					"sync dip_segment_")),
+		0);
+	calls.text[0] = '\0';
+	write_record(0, 5);
+	dip_segment_commit(&segment, 5);
+	sync_and_index(0);
+	assert_int_equal(segment.durable, 1);
+	assert_string_equal(calls.text, "sync frames_000000.npy\nwrite frames_000000.idx\n"
+					"sync frames_000000.idx\n");
+	calls.text[0] = '\0';
+	write_record(1, 6);
+	dip_segment_commit(&segment, 6);
+	assert_int_equal(dip_segment_write_index(&segment), 0); /* 6 is not durable: no line */
+	text_is("frames_000000.idx", "5 4096\n");
+	assert_string_equal(calls.text, "");
+	close_segment();
+	assert_string_equal(calls.text,
+		"write frames_000000.npy\ntruncate frames_000000.npy\nsync frames_000000.npy\n"
+		"write frames_000000.idx\nsync frames_000000.idx\ntruncate frames_000000.idx\n");
+	text_is("frames_000000.idx", "5 4096\n6 8192\n");
+}
+
+/* A failed sync is final: the segment is kept, marked, and never cut or called good, whatever a
+ * second sync would say. Its index keeps what was durable before. */
+static void test_condemned(void **state)
+{
+	struct dip_error err = {""};
+
+	(void)state;
+	take_notes(".npy", 2);
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	sync_and_index(0);
+	write_record(1, 1);
+	dip_segment_commit(&segment, 1);
+	assert_false(segment.ended);
+	assert_int_equal(dip_segment_sync(&segment, &err), -EIO);
+	assert_non_null(strstr(err.text, "/run/frames_000000.npy: sync: Input/output error; "
+					 "condemned, 1 frames in it may be lost"));
+	assert_true(segment.ended);
+	assert_int_equal(segment.durable, 1);
+	close_segment();
+	assert_int_equal(entries(conf.dir), 2);
+	text_is("frames_000000.idx.condemned", "0 4096\n");
+	header_is("frames_000000.npy.condemned", 5);
+	open_segment(1);
+	assert_int_equal(segment.durable, 0);
+}
+
+static void test_condemned_at_close(void **state)
+{
+	struct dip_error err = {""};
+
+	(void)state;
+	take_notes(".npy", 1);
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	assert_int_equal(dip_segment_close(&segment, &err), -EIO);
+	assert_true(segment.condemned);
+	text_is("frames_000000.idx.condemned", "");
+	assert_int_equal(entries(conf.dir), 2);
+}
+
+/* A segment whose header or folder cannot be made durable is not made. */
+static void test_sync_fails_at_open(void **state)
+{
+	static const char *const suffixes[] = {".npy.new", "run"};
+	struct dip_error err = {""};
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		take_notes(suffixes[i], 1);
+		assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -EIO);
+		assert_int_equal(entries(conf.dir), 0);
+	}
+}
+
+/* An index that could not be made durable is written anew, all of it. */
+static void test_index_sync_fails(void **state)
+{
+	(void)state;
+	take_notes(".idx", 2);
+	open_segment(0);
+	for (unsigned int i = 0; i < 3; i++) {
+		write_record(i, i);
+		dip_segment_commit(&segment, i);
+		sync_and_index(i == 1 ? -EIO : 0);
+		assert_int_equal(segment.indexed, i == 1 ? 0 : i + 1);
+	}
+	text_is("frames_000000.idx", "0 4096\n1 8192\n2 12288\n");
+	close_segment();
 }
 
 /* --- a file system that is full --- */
@@ -493,8 +679,8 @@ static void test_full_file_system(void **state)
 	assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -ENOSPC);
 	assert_non_null(strstr(err.text, "frames_000000.npy: No space left on device"));
 	assert_int_equal(entries(conf.dir), 1);
-	/* Room for the header and two records of five: used to the last block. */
-	fill_up(3 * 4096);
+	/* Room for the header, two records of five and their lines: used to the last block. */
+	fill_up(4 * 4096);
 	open_segment(0);
 	header_is("frames_000000.npy", 5);
 	for (unsigned int i = 0; i < 2; i++) {
@@ -503,11 +689,10 @@ static void test_full_file_system(void **state)
 	}
 	assert_int_equal(pwrite(segment.fd, record, 4096, dip_segment_offset(&segment, 2)), -1);
 	assert_int_equal(errno, ENOSPC);
-	assert_int_equal(dip_segment_close(&segment, &err), -ENOSPC); /* of the index alone */
-	assert_non_null(strstr(err.text, "frames_000000.npy: its index: "));
+	close_segment();
 	header_is("frames_000000.npy", 2);
 	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 2 * 4096);
-	text_is("frames_000000.idx", "");
+	text_is("frames_000000.idx", "0 4096\n1 8192\n");
 }
 
 static int teardown_mount(void **state)
@@ -536,6 +721,11 @@ int main(void)
 		TEST(test_large_segment),
 		TEST(test_index_cut_short),
 		TEST(test_index_fails_at_close),
+		TEST(test_order),
+		TEST(test_condemned),
+		TEST(test_condemned_at_close),
+		TEST(test_sync_fails_at_open),
+		TEST(test_index_sync_fails),
 		cmocka_unit_test_setup_teardown(test_full_file_system, setup, teardown_mount),
 	};
 

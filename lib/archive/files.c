@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "archive/files.h"
+#include "util/file.h"
+
+static int result(int ret)
+{
+	return ret < 0 ? -errno : ret;
+}
+
+static int files_open(const char *path, int flags, unsigned int mode)
+{
+	return result(open(path, flags | O_CLOEXEC, mode));
+}
+
+static void files_close(int fd)
+{
+	close(fd);
+}
+
+static int files_truncate(int fd, uint64_t bytes)
+{
+	return result(ftruncate(fd, bytes));
+}
+
+static int files_reserve(int fd, uint64_t bytes, bool keep_size)
+{
+	return result(fallocate(fd, keep_size ? FALLOC_FL_KEEP_SIZE : 0, 0, bytes));
+}
+
+static int files_sync(int fd)
+{
+	return result(fdatasync(fd));
+}
+
+static int files_rename(const char *from, const char *to)
+{
+	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	/* Some file systems know only the plain call. */
+	if (errno != EINVAL)
+		return -errno;
+	if (access(to, F_OK) == 0)
+		return -EEXIST;
+	return result(rename(from, to));
+}
+
+static int files_unlink(const char *path)
+{
+	return result(unlink(path));
+}
+
+static int files_mkdir(const char *path)
+{
+	return result(mkdir(path, 0755));
+}
+
+static int files_rmdir(const char *path)
+{
+	return result(rmdir(path));
+}
+
+static uint64_t files_now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * UINT64_C(1000000000) + t.tv_nsec;
+}
+
+const struct dip_file_ops dip_files = {
+	.open = files_open,
+	.close = files_close,
+	.write = dip_write_at,
+	.truncate = files_truncate,
+	.reserve = files_reserve,
+	.sync = files_sync,
+	.rename = files_rename,
+	.unlink = files_unlink,
+	.mkdir = files_mkdir,
+	.rmdir = files_rmdir,
+	.now_ns = files_now_ns,
+};
+
+int dip_files_sync_folder(const struct dip_file_ops *files, const char *path)
+{
+	int fd = files->open(path, O_RDONLY | O_DIRECTORY, 0), ret;
+
+	if (fd < 0)
+		return fd;
+	ret = files->sync(fd);
+	files->close(fd);
+	/* Some file systems do not sync folders; they have no entry to lose either. */
+	return ret == -EINVAL ? 0 : ret;
+}
