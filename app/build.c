@@ -177,6 +177,7 @@ static int create_archiver(struct pipeline *p, const struct shares *shares, stru
 				.make_index = s->arch.make_index,
 			},
 		.ring = p->arch_ring,
+		.pool = p->pool,
 		.backend = backend(s),
 		.depth = s->arch.uring_qd,
 		.max_inflight = shares->arch_inflight,

@@ -167,13 +167,21 @@ static int on_device(const char *cmd, const char *params, struct rte_tel_data *d
 
 static int on_archive(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	const struct dip_archiver_status *status = dip_archiver_status();
+
 	(void)cmd;
 	(void)params;
 	rte_tel_data_start_dict(d);
 	/* A string of telemetry's is cut at 128 bytes; half a path would lead astray. */
 	if (strlen(summary.archive) < RTE_TEL_MAX_STRING_LEN)
 		rte_tel_data_add_dict_string(d, "folder", summary.archive);
+	rte_tel_data_add_dict_string(d, "backend", status->backend);
+	rte_tel_data_add_dict_u64(d, "direct", status->direct);
+	rte_tel_data_add_dict_u64(d, "registered_buffers", status->registered_buffers);
+	rte_tel_data_add_dict_u64(d, "registered_files", status->registered_files);
 	rte_tel_data_add_dict_u64(d, "segments", dip_metric_value("arch_segments"));
+	rte_tel_data_add_dict_u64(d, "condemned", dip_metric_value("arch_condemned"));
+	rte_tel_data_add_dict_u64(d, "durable", dip_metric_value("arch_durable"));
 	rte_tel_data_add_dict_u64(d, "frames", dip_metric_value("arch_frames"));
 	rte_tel_data_add_dict_u64(d, "bytes", dip_metric_value("arch_bytes"));
 	rte_tel_data_add_dict_u64(d, "io_errors", dip_metric_value("arch_io_errors"));

@@ -145,18 +145,48 @@ static unsigned int archive_poll(void *arg)
 	return work;
 }
 
+static struct dip_archiver_status status = {.backend = ""};
+
+const struct dip_archiver_status *dip_archiver_status(void)
+{
+	return &status;
+}
+
+static int open_backend(struct dip_archiver *a, struct dip_error *err)
+{
+	struct dip_io_conf conf = {.depth = a->fifo.depth};
+	struct dip_io_info info = {.note = ""};
+	int ret;
+
+	if (a->conf.pool != NULL) {
+		conf.chunk = a->conf.pool->chunk;
+		conf.chunks = a->conf.pool->chunks;
+	}
+	ret = a->fifo.ops->open(&conf, &a->fifo.io, &info, err);
+	if (ret < 0)
+		return ret;
+	if (info.note[0] != '\0')
+		rte_log(RTE_LOG_NOTICE, dip_archive_log, "%s: %s\n", a->fifo.ops->name, info.note);
+	status = (struct dip_archiver_status){.backend = a->fifo.ops->name,
+		.direct = a->segment->direct,
+		.registered_buffers = info.registered_buffers,
+		.registered_files = info.registered_files};
+	dip_archive_attach(a, a->segment);
+	return 0;
+}
+
 static int archive_start(void *arg)
 {
 	struct dip_archiver *a = arg;
 	struct dip_error err;
-	int ret = a->fifo.ops->open(a->fifo.depth, &a->fifo.io, &err);
+	int ret = open_backend(a, &err);
 
 	if (ret == 0 || strcmp(a->fifo.ops->name, "pwrite") == 0)
 		return ret;
 	rte_log(RTE_LOG_NOTICE, dip_archive_log, "%s: %s; writing with pwrite instead\n",
 		a->fifo.ops->name, err.text);
 	a->fifo.ops = dip_io_find("pwrite");
-	return a->fifo.ops->open(a->fifo.depth, &a->fifo.io, &err);
+	return open_backend(a, &err);
 }
 
 /* Nothing is in flight any more. Waits for the keeper, so that all files are as they will be. */

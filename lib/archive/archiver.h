@@ -26,11 +26,12 @@
 
 struct dip_archiver_conf {
 	struct dip_segment_conf segment;
-	struct rte_ring *ring;     /* of struct dip_desc */
-	const char *backend;       /* "uring" (which falls back to pwrite) or "pwrite" */
-	unsigned int depth;        /* writes in flight, at most */
-	unsigned int max_inflight; /* frames held, at most */
-	size_t gather_bytes;       /* bytes gathered into one write, at most; one frame at least */
+	struct rte_ring *ring;             /* of struct dip_desc */
+	const struct dip_frame_pool *pool; /* where the frames come from */
+	const char *backend;               /* "uring" (which falls back to pwrite) or "pwrite" */
+	unsigned int depth;                /* writes in flight, at most */
+	unsigned int max_inflight;         /* frames held, at most */
+	size_t gather_bytes; /* bytes gathered into one write, at most; one frame at least */
 	bool checksum;
 	unsigned int sync_interval_ms; /* see archive/keeper.h */
 	uint64_t max_rate;             /* bytes written a second, at most; 0: no limit */
@@ -53,6 +54,16 @@ void dip_archiver_discard(struct dip_archiver *archiver);
 
 /* Frames taken from the ring and not yet given back. Any thread. */
 unsigned int dip_archiver_held(const struct dip_archiver *archiver);
+
+/* How the records are written. */
+struct dip_archiver_status {
+	const char *backend; /* "" before it has started */
+	bool direct;         /* past the page cache */
+	bool registered_buffers, registered_files;
+};
+
+/* Static storage; any thread. */
+const struct dip_archiver_status *dip_archiver_status(void);
 
 /* Arrival to completed write. Static storage; any thread. */
 const struct dip_histogram *dip_archiver_latency(void);

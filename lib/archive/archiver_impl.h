@@ -67,6 +67,10 @@ static inline uint64_t dip_archive_now(const struct dip_archiver *a)
 	return a->conf.segment.files->now_ns();
 }
 
+/* Tell the back end which files it will write to. */
+void dip_archive_attach(struct dip_archiver *a, const struct dip_segment *segment);
+void dip_archive_detach(struct dip_archiver *a, const struct dip_segment *segment);
+
 /* Once no write to it is left, hand the segment before on to be closed: one more rotation. */
 void dip_archive_retire(struct dip_archiver *a);
 

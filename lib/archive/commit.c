@@ -79,12 +79,25 @@ static struct dip_segment *segment_of(struct dip_archiver *a, const struct dip_w
 	return a->before != NULL && w->io.fd == a->before->fd ? a->before : a->segment;
 }
 
+void dip_archive_attach(struct dip_archiver *a, const struct dip_segment *segment)
+{
+	if (a->fifo.ops->attach != NULL)
+		a->fifo.ops->attach(a->fifo.io, segment->fd);
+}
+
+void dip_archive_detach(struct dip_archiver *a, const struct dip_segment *segment)
+{
+	if (a->fifo.ops->detach != NULL)
+		a->fifo.ops->detach(a->fifo.io, segment->fd);
+}
+
 void dip_archive_retire(struct dip_archiver *a)
 {
 	const struct dip_write *oldest = &a->fifo.writes[a->fifo.head % a->fifo.depth];
 
 	if (a->before == NULL || (a->fifo.head < a->fifo.tail && oldest->io.fd == a->before->fd))
 		return;
+	dip_archive_detach(a, a->before);
 	if (!dip_keeper_retire(a->keeper))
 		return;
 	a->before = NULL;
@@ -97,12 +110,14 @@ static void change_segment(struct dip_archiver *a, struct dip_segment *next)
 	a->segment = next;
 	a->next_slot = 0;
 	a->asked = false;
+	dip_archive_attach(a, next);
 	dip_archive_retire(a);
 }
 
 /* A write to the full segment failed: it is not full after all, and the next one is still empty. */
 static void go_back(struct dip_archiver *a)
 {
+	dip_archive_detach(a, a->segment);
 	dip_keeper_untake(a->keeper, a->segment);
 	a->segment = a->before;
 	a->before = NULL;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/queue.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "frame/frame.h"
 #include "util/error.h"
 
 /* How the archiver's bytes get to a file: a back end takes writes and says later how each ended.
@@ -24,13 +26,32 @@ struct dip_io_request {
 
 struct dip_io; /* an instance, private to its back end */
 
+struct dip_io_conf {
+	unsigned int depth; /* most requests at a time */
+	/* The memory that buffers will come from, to be made known to the kernel in advance. */
+	const struct dip_frame_chunk *chunk;
+	unsigned int chunks; /* 0: not known */
+};
+
+/* What an instance found possible. */
+struct dip_io_info {
+	bool registered_buffers, registered_files;
+	char note[192]; /* one line about what was not possible, or "" */
+};
+
 struct dip_io_ops {
 	STAILQ_ENTRY(dip_io_ops) next;
 	const char *name;
 
-	/* Returns 0 or a negative errno with *err. depth: most requests at a time. On the thread
-	 * that makes the other calls. */
-	int (*open)(unsigned int depth, struct dip_io **io, struct dip_error *err);
+	/* Returns 0 with *info (zeroed before), or a negative errno with *err. On the thread that
+	 * makes the other calls. conf is not kept, the memory it names is. */
+	int (*open)(const struct dip_io_conf *conf, struct dip_io **io, struct dip_io_info *info,
+		struct dip_error *err);
+
+	/* Requests for this file will come; none will come any more. A file that was not attached
+	 * is written all the same. NULL: nothing to gain by it. */
+	void (*attach)(struct dip_io *io, int fd);
+	void (*detach)(struct dip_io *io, int fd);
 
 	/* Take n requests, at most depth outstanding with those before. Never fails: what cannot be
 	 * started ends with a negative result. */

@@ -29,10 +29,12 @@ static struct {
 	struct dip_io_request *request[FAKE_DEPTH];
 } fake;
 
-static inline int fake_open(unsigned int depth, struct dip_io **io, struct dip_error *err)
+static inline int fake_open(const struct dip_io_conf *conf, struct dip_io **io,
+	struct dip_io_info *info, struct dip_error *err)
 {
+	(void)info;
 	(void)err;
-	fake.depth = depth;
+	fake.depth = conf->depth;
 	*io = NULL;
 	return 0;
 }

@@ -8,17 +8,18 @@
 #include "archive/io.h"
 
 struct dip_io {
-	unsigned int depth, ended;
+	unsigned int ended;
 	struct dip_io_request *requests[];
 };
 
-static int pwrite_open(unsigned int depth, struct dip_io **io, struct dip_error *err)
+static int pwrite_open(const struct dip_io_conf *conf, struct dip_io **io, struct dip_io_info *info,
+	struct dip_error *err)
 {
-	struct dip_io *p = calloc(1, sizeof(*p) + depth * sizeof(p->requests[0]));
+	struct dip_io *p = calloc(1, sizeof(*p) + conf->depth * sizeof(p->requests[0]));
 
+	(void)info;
 	if (p == NULL)
 		return dip_fail(err, ENOMEM, "out of memory");
-	p->depth = depth;
 	*io = p;
 	return 0;
 }
