@@ -185,6 +185,7 @@ static int create_archiver(struct pipeline *p, const struct shares *shares, stru
 		.checksum = s->arch.checksum,
 		.sync_interval_ms = s->arch.sync_interval_ms,
 		.max_rate = s->arch.max_rate,
+		.sidecar = s->arch.hdf5,
 	};
 
 	snprintf(conf.segment.dir, sizeof(conf.segment.dir), "%s", p->outputs.archive);

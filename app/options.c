@@ -105,6 +105,8 @@ static const struct dip_option rows[] = {
 		"only"),
 	INT(arch, max_rate, "0", 0, 1e15, "bytes/s",
 		"archive no faster, to keep the disk from disturbing the decisions; 0: no limit"),
+	BOOL(arch, hdf5, "true",
+		"write run.h5, which presents the closed segments as one HDF5 dataset"),
 
 	ENUM(lcores, layout, "auto", "auto|fused|split",
 		"each processor takes its own frames from the source (fused), or one lcore takes "

@@ -41,6 +41,7 @@ struct settings {
 		char *format, *backend;
 		bool checksum;
 		int64_t sync_interval_ms, max_rate;
+		bool hdf5;
 	} arch;
 	struct {
 		char *layout, *ingest, *process, *archive, *results, *exclusive;

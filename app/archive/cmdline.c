@@ -25,6 +25,7 @@ static const struct row {
 	[RAW] = {"raw", "FILE.bin", "bare pixels, frame after frame", 0},
 	[SEQ] = {"seq", "LIST", "only these numbers, as 1,5-9", 0},
 	[UNTIL_CLOSED] = {"until-closed", NULL, "end when the run has ended", 0},
+	[ABSOLUTE] = {"absolute", NULL, "name the segments by absolute paths", 0},
 };
 
 #define HELP_ID OPTIONS
@@ -100,6 +101,8 @@ static bool apply(enum option_id id, const char *value, struct invocation *inv)
 		return true;
 	case UNTIL_CLOSED:
 		return args->until_closed = true;
+	case ABSOLUTE:
+		return args->absolute = true;
 	default:
 		return inv->help = true;
 	}

@@ -21,6 +21,7 @@ enum option_id {
 	RAW,
 	SEQ,
 	UNTIL_CLOSED,
+	ABSOLUTE,
 	OPTIONS
 };
 

@@ -23,6 +23,8 @@ static const struct command commands[] = {
 		"follow a run being written: \"seq timestamp_ns offset segment\" for each whole "
 		"frame",
 		tool_tail, 1, OPTION(UNTIL_CLOSED)},
+	{"h5", "RUN...", "write run.h5, which presents the run as one HDF5 dataset", tool_h5,
+		PATHS_MANY, OPTION(SHAPE) | OPTION(ABSOLUTE)},
 	{.name = NULL},
 };
 
@@ -43,7 +45,7 @@ int main(int argc, char **argv)
 	signal(SIGIO, SIG_IGN);
 	if (argc < 2) {
 		complain("found no command; expected one of info, verify, recover, index, extract, "
-			 "tail; see --help");
+			 "tail, h5; see --help");
 		return STATUS_TROUBLE;
 	}
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
@@ -58,7 +60,7 @@ int main(int argc, char **argv)
 		command++;
 	if (command->name == NULL) {
 		complain("%s: found no such command; expected one of info, verify, recover, index, "
-			 "extract, tail; see --help",
+			 "extract, tail, h5; see --help",
 			argv[1]);
 		return STATUS_TROUBLE;
 	}

@@ -167,6 +167,8 @@ enum status tool_recover(const struct arguments *args)
 			continue;
 		}
 		status = worse(status, recover_run(&run, args));
+		if (status == STATUS_GOOD && is_presented(args->paths[i]))
+			status = present_run(args->paths[i], &run, args);
 		dip_run_free(&run);
 	}
 	return status;

@@ -3,6 +3,8 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tool.h"
 
@@ -67,6 +69,15 @@ enum status list_run(const char *path, struct dip_run *run)
 	return STATUS_TROUBLE;
 }
 
+#define IN_USE_MS 1000
+
+bool is_folder(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 uint64_t count_missing(const struct dip_run *run, struct lines *lines)
 {
 	uint64_t expected = 0, missing = 0;
@@ -88,8 +99,12 @@ uint64_t count_missing(const struct dip_run *run, struct lines *lines)
 
 bool refuse_in_use(const struct dip_reader *reader, const struct arguments *args)
 {
-	if (args->force || !dip_reader_in_use(reader))
-		return false;
+	/* The kernel may still be ending the last writes of a program that was killed. */
+	for (int waited = 0; waited < IN_USE_MS; waited += 10) {
+		if (args->force || !dip_reader_in_use(reader))
+			return false;
+		usleep(10000);
+	}
 	complain("%s: found open for writing; expected a run that has ended; stop the program that "
 		 "writes it, or give --force",
 		reader->path);

@@ -19,7 +19,7 @@ struct arguments {
 	bool has_first, has_step;
 	uint64_t first, step;
 	const char *seq, *output, *stack, *raw; /* NULL when not given */
-	bool json, complete, force, until_closed;
+	bool json, complete, force, until_closed, absolute;
 };
 
 /* One command: a row of the table in main.c. Run returns a status; what is wrong has been said. */
@@ -29,6 +29,15 @@ enum status tool_recover(const struct arguments *args);
 enum status tool_index(const struct arguments *args);
 enum status tool_extract(const struct arguments *args);
 enum status tool_tail(const struct arguments *args);
+enum status tool_h5(const struct arguments *args);
+
+/* Write run.h5 of the run in the folder path. */
+enum status present_run(const char *path, const struct dip_run *run, const struct arguments *args);
+
+/* Whether the folder has a run.h5. */
+bool is_presented(const char *path);
+
+bool is_folder(const char *path);
 
 /* One line on stderr, under the name of the program. */
 void complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -194,6 +194,8 @@ static void close_segments(struct dip_archiver *a)
 {
 	while (a->before != NULL)
 		dip_archive_retire(a);
+	if (a->segment != NULL && a->fifo.io != NULL)
+		dip_archive_detach(a, a->segment);
 	while (a->segment != NULL && !dip_keeper_retire(a->keeper))
 		rte_pause();
 	a->segment = NULL;
@@ -211,6 +213,7 @@ static void archive_stop(void *arg)
 		archive_poll(a);
 	close_segments(a);
 	a->fifo.ops->close(a->fifo.io);
+	a->fifo.io = NULL;
 }
 
 static int allocate(struct dip_archiver *a)
@@ -225,8 +228,9 @@ static int allocate(struct dip_archiver *a)
 /* The first segment is made before anything starts. */
 static int open_first(struct dip_archiver *a, struct dip_error *err)
 {
-	struct dip_keeper_conf conf = {
-		.segment = &a->conf.segment, .sync_interval_ms = a->conf.sync_interval_ms};
+	struct dip_keeper_conf conf = {.segment = &a->conf.segment,
+		.sync_interval_ms = a->conf.sync_interval_ms,
+		.sidecar = a->conf.sidecar};
 	int ret = dip_keeper_create(&conf, &a->keeper, err);
 
 	if (ret < 0)

@@ -35,6 +35,7 @@ struct dip_archiver_conf {
 	bool checksum;
 	unsigned int sync_interval_ms; /* see archive/keeper.h */
 	uint64_t max_rate;             /* bytes written a second, at most; 0: no limit */
+	bool sidecar;                  /* see archive/keeper.h */
 	uint64_t run_id;
 };
 

@@ -23,6 +23,7 @@ struct dip_archive_counters {
 	uint64_t arch_segment_errors;
 	uint64_t arch_durable;
 	uint64_t arch_condemned;
+	uint64_t arch_sidecar_errors;
 } __attribute__((aligned(64)));
 
 enum { DIP_ARCHIVE_POLLER, DIP_ARCHIVE_KEEPER, DIP_ARCHIVE_WRITERS };

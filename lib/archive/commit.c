@@ -35,6 +35,8 @@ static const struct dip_metric rows[] = {
 		"frames of arch_frames that the disk has confirmed to keep"),
 	DIP_METRIC(struct dip_archive_counters, arch_condemned, "segments",
 		"segments condemned because the disk could not be made to keep them"),
+	DIP_METRIC(struct dip_archive_counters, arch_sidecar_errors, "episodes",
+		"times from which on run.h5 could not be written"),
 };
 
 DIP_METRICS_REGISTER(archive_metrics, rows, dip_archive_counters)

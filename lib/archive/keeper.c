@@ -9,6 +9,7 @@
 
 #include "archive/archiver_impl.h"
 #include "archive/keeper.h"
+#include "archive/sidecar.h"
 
 #define RETIRED_MAX 4
 #define TAKEN_MAX (RETIRED_MAX + 2) /* the archiver has two at most */
@@ -23,6 +24,7 @@ struct dip_keeper {
 	/* the thread's own */
 	uint64_t look_ns, sync_ns; /* when the next is due */
 	bool index_failing;
+	struct dip_sidecar sidecar;
 	/* under the lock, which is never held while a file is worked on */
 	pthread_mutex_t lock;
 	pthread_cond_t work;
@@ -84,16 +86,29 @@ static void make_next(struct dip_keeper *k)
 }
 
 /* A segment whose sync failed at its close counts as condemned, not as an error of the close. */
-static void close_segment(struct dip_segment *s)
+static void close_segment(struct dip_keeper *k, struct dip_segment *s)
 {
 	struct dip_archive_counters *c = counters();
+	int place = k->conf.sidecar ? dip_sidecar_closing(&k->sidecar, s) : -1;
 	bool before = s->condemned;
 	struct dip_error err;
 	int ret = dip_segment_close(s, &err);
 
+	dip_sidecar_closed(&k->sidecar, place, s);
 	if (ret < 0)
 		count_error(s->condemned && !before ? &c->arch_condemned : &c->arch_segment_errors,
 			err.text);
+}
+
+/* It can be made anew from the segments at any time: what fails is said once, and tried again. */
+static void write_sidecar(struct dip_keeper *k, bool now)
+{
+	struct dip_error err;
+	int ret = dip_sidecar_write(&k->sidecar, now, &err);
+
+	if (ret < 0 && !k->sidecar.failing)
+		count_error(&counters()->arch_sidecar_errors, err.text);
+	k->sidecar.failing = ret < 0;
 }
 
 static void close_oldest(struct dip_keeper *k)
@@ -102,7 +117,7 @@ static void close_oldest(struct dip_keeper *k)
 	uint64_t durable = s->durable;
 
 	pthread_mutex_unlock(&k->lock);
-	close_segment(s);
+	close_segment(k, s);
 	dip_count(&counters()->arch_durable, s->durable - durable);
 	pthread_mutex_lock(&k->lock);
 	free(s);
@@ -166,6 +181,7 @@ static void attend(struct dip_keeper *k, uint64_t now)
 		if (sync)
 			sync_segment(k, taken[i]);
 	}
+	write_sidecar(k, false);
 	pthread_mutex_lock(&k->lock);
 }
 
@@ -205,6 +221,7 @@ static void *keep(void *arg)
 			wait_for_work(k, due_ns(k) - now);
 	}
 	pthread_mutex_unlock(&k->lock);
+	write_sidecar(k, true);
 	return NULL;
 }
 
@@ -241,6 +258,7 @@ int dip_keeper_create(
 	if (k == NULL)
 		return dip_fail(err, ENOMEM, "segment keeper: out of memory");
 	k->conf = *conf;
+	k->sidecar.conf = conf->segment;
 	ret = open_segment(k, k->number, &k->ready, err);
 	if (ret == 0) {
 		k->number++;
@@ -326,6 +344,7 @@ void dip_keeper_free(struct dip_keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	pthread_join(k->thread, NULL);
 	discard_ready(k);
+	dip_sidecar_free(&k->sidecar);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->work);
 	free(k);

@@ -7,7 +7,8 @@
 
 /* Everything about segments that takes as long as it takes, on a control thread of its own, so that
  * the archiver only writes records: makes the next segment ahead of its need, makes records durable
- * and indexes them every sync interval, notices files removed behind our back, closes the full ones.
+ * and indexes them every sync interval, notices files removed behind our back, closes the full
+ * ones, keeps run.h5.
  *
  *	archiver: request --> thread: open --> archiver: take --> ... full --> retire --> thread: close
  *	                                                 |
@@ -18,6 +19,7 @@
 struct dip_keeper_conf {
 	const struct dip_segment_conf *segment; /* must stay */
 	unsigned int sync_interval_ms;          /* 0: records are made durable at the close only */
+	bool sidecar;                           /* keep run.h5 up to date with what is closed */
 };
 
 struct dip_keeper;

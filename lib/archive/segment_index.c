@@ -60,8 +60,8 @@ static int write_lines(struct dip_segment *s, uint64_t from, uint64_t to)
 	int ret;
 
 	for (uint64_t i = from; i < to; i++)
-		used += sprintf(text + used, "%" PRIu64 " %" PRIu64 "\n", s->seq[i],
-			dip_segment_offset(s, i));
+		used += snprintf(&text[used], LINE_MAX_BYTES, "%" PRIu64 " %" PRIu64 "\n",
+			s->seq[i], dip_segment_offset(s, i));
 	ret = s->conf->files->write(s->idx_fd, text, used, s->idx_end);
 	if (ret < 0) {
 		s->conf->files->truncate(s->idx_fd, s->idx_end);

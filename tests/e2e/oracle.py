@@ -196,7 +196,8 @@ def check_archive(run, scene, **given):
     suffix = "npy" if options["npy"] else "bin"
     segments = sorted(folder.glob(f"*.{suffix}"))
     assert [s.stem[-6:] for s in segments] == [f"{i:06d}" for i in range(len(segments))]
-    assert len(list(folder.iterdir())) == len(segments) * (2 if options["index"] else 1)
+    files = len(segments) * (2 if options["index"] else 1)
+    assert len(list(folder.iterdir())) == files + (folder / "run.h5").exists()
     every, run_ids = [], set()
     for path in segments:
         check = _check_npy if options["npy"] else _check_raw

@@ -102,7 +102,7 @@ def bytes_of(folder):
 
 def test_help_and_version():
     assert "recover" in tool("--help") and tool("--version").startswith("dma-image-archive ")
-    for command in ("info", "verify", "recover", "index", "extract", "tail"):
+    for command in ("info", "verify", "recover", "index", "extract", "tail", "h5"):
         assert command in tool(command, "--help")
 
 

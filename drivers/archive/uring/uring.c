@@ -24,15 +24,23 @@ struct dip_io {
 	struct iovec buffer[]; /* registered */
 };
 
-/* One thread submits and reaps: with these flags the kernel takes no locks for others and never
- * interrupts the thread. Kernels before 6.1 do without. */
+/* One thread submits and reaps: with these flags the kernel takes no locks for others, never
+ * interrupts the thread, and raises a flag when a completion waits to be asked for, so that a poll
+ * without one makes no call. Kernels before 6.1 do without. */
 static int queue_init(struct dip_io *u, unsigned int depth)
 {
-	int ret = io_uring_queue_init(
-		depth, &u->ring, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+	int ret = io_uring_queue_init(depth, &u->ring,
+		IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			IORING_SETUP_TASKRUN_FLAG);
 
 	u->deferred = ret == 0;
 	return ret == -EINVAL ? io_uring_queue_init(depth, &u->ring, 0) : ret;
+}
+
+static bool completions_wait(const struct dip_io *u)
+{
+	return u->deferred && (__atomic_load_n(u->ring.sq.kflags, __ATOMIC_RELAXED) &
+				      (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
 }
 
 /* Why the memory cannot be registered, for people. */
@@ -90,6 +98,7 @@ static int uring_open(const struct dip_io_conf *conf, struct dip_io **io, struct
 		free(u);
 		return dip_fail(err, -ret, "io_uring is not to be had here: %s", strerror(-ret));
 	}
+	io_uring_register_ring_fd(&u->ring); /* spares a look-up at each call; not vital */
 	register_buffers(u, conf, info);
 	register_files(u, info);
 	*io = u;
@@ -171,7 +180,7 @@ static unsigned int uring_reap(struct dip_io *u, struct dip_io_request **ended, 
 
 	if (io_uring_sq_ready(&u->ring) > 0)
 		io_uring_submit(&u->ring);
-	if (u->deferred && io_uring_cq_ready(&u->ring) == 0)
+	if (io_uring_cq_ready(&u->ring) == 0 && completions_wait(u))
 		io_uring_get_events(&u->ring);
 	while (n < max && io_uring_peek_cqe(&u->ring, &cqe) == 0) {
 		struct dip_io_request *r = io_uring_cqe_get_data(cqe);
@@ -187,6 +196,11 @@ static void uring_close(struct dip_io *u)
 {
 	if (u == NULL)
 		return;
+	/* The end of a ring is put off by the kernel; what it holds shall be free now. */
+	if (u->files)
+		io_uring_unregister_files(&u->ring);
+	if (u->buffers > 0)
+		io_uring_unregister_buffers(&u->ring);
 	io_uring_queue_exit(&u->ring);
 	free(u);
 }
