@@ -82,6 +82,14 @@ uint64_t count_missing(const struct dip_run *run, struct lines *lines)
 {
 	uint64_t expected = 0, missing = 0;
 
+	if (run->condemned > 0) {
+		lines_add(lines,
+			"%s: found %zu condemned segments beside it, which the disk may not have "
+			"kept; expected none; copy them, take .condemned off the copies' names, "
+			"recover those",
+			run->segments[0].path, run->condemned);
+		missing += run->condemned;
+	}
 	/* A segment named by itself has number 0. */
 	for (size_t i = 0; i < run->count; i++) {
 		uint64_t number = run->segments[i].number;

@@ -29,6 +29,15 @@ static bool parse_name(const char *name, size_t *prefix, uint64_t *number)
 		 strncmp(name, "frame", 5) == 0);
 }
 
+/* <segment>.condemned, but not the like of its index. */
+static bool is_condemned(const char *name)
+{
+	const char *end = name + strlen(name) - strlen(".npy.condemned");
+
+	return end > name &&
+	       (strcmp(end, ".npy.condemned") == 0 || strcmp(end, ".bin.condemned") == 0);
+}
+
 static int by_number(const void *a, const void *b)
 {
 	const struct dip_run_segment *x = a, *y = b;
@@ -77,6 +86,7 @@ static int list(DIR *dir, const char *folder, struct dip_run *run, struct dip_er
 	int ret = 0;
 
 	while (ret == 0 && (entry = readdir(dir)) != NULL) {
+		run->condemned += is_condemned(entry->d_name);
 		if (!parse_name(entry->d_name, &prefix, &number))
 			continue;
 		if (run->count > 0)

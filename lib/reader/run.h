@@ -16,6 +16,7 @@ struct dip_run_segment {
 struct dip_run {
 	struct dip_run_segment *segments;
 	size_t count;
+	size_t condemned; /* files of the folder that are segments whose sync failed */
 };
 
 /* List the folder path, or, when path is no folder, take it as the only segment (number 0).

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import harness
+from test_archive_tool import tool
 from oracle import check_archive, check_images, check_results, dipformat
 
 RATE = {"main.nth_archive": 1, "main.fps": 2000}
@@ -88,7 +89,7 @@ def test_archiving_resumes_when_space_comes_back(dip, scene, small_disk, uring, 
     run = dip.start(scene.folder, 0, sets=scene.sets(**{
         "main.nth_archive": 1, "main.fps": 500, "arch.arch_output_dir": "disk/archive",
         "arch.use_io_uring": uring, "arch.segment_bytes": segment}))
-    dip.wait_for(run, lambda: free(small_disk) < 16384)
+    dip.wait_for(run, lambda: free(small_disk) < 32768)  # too little for one more segment
     time.sleep(0.4)
     at_end = time.time_ns()
     filler.unlink()
@@ -280,3 +281,32 @@ def test_a_failed_sync_condemns_its_segment(dip, scene):
     good = sum(len(np.load(path)) for path in run.archive().glob("*.npy"))
     bad = run.stats["arch_frames"] - run.stats["arch_durable"]
     assert good == run.stats["arch_durable"] and bad == len(np.load(condemned[0]))
+    tool("verify", run.archive(), status=1)
+    assert "found 1 condemned segments" in tool.stderr
+
+
+def test_lines_of_durable_frames_come_while_it_runs(dip, scene):
+    """Every sync_interval_ms; with 0 not before the segment is closed."""
+    for interval in (50, 0):
+        run = dip.start(scene.folder, 0, sets=scene.sets(**{
+            "main.nth_archive": 1, "main.fps": 500, "arch.sync_interval_ms": interval,
+            "arch.arch_output_dir": f"archive{interval}"}))
+        dip.wait_for_results(run, 1 + (interval == 0))
+        time.sleep(0.7)
+        index = next((dip.folder / f"archive{interval}").glob("*/*_000000.idx"))
+        lines = index.read_text(encoding="ascii").count("\n")
+        assert lines > 100 if interval else lines == 0
+        run = dip.stop(run)
+        assert index.read_text(encoding="ascii").count("\n") == run.stats["arch_frames"]
+        assert run.stats["arch_durable"] == run.stats["arch_frames"]
+
+
+def test_the_rate_of_the_archive_is_kept(dip, scene):
+    """12,288 bytes a record; the decisions go on at full rate."""
+    run = dip.run(scene.folder, 2, sets=scene.sets(**{
+        "main.nth_archive": 1, "main.fps": 1000, "main.overrun": "drop", "main.slabs": 64,
+        "arch.max_rate": 1228800}))
+    check_results(run, scene)
+    assert run.stats["drops_arch_queue"] > 1000
+    # 100 a second, what was queued at the end, and what the slack of the pace allows.
+    assert 150 < run.stats["arch_frames"] < 320
