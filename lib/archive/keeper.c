@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +8,7 @@
 
 #include "archive/archiver_impl.h"
 #include "archive/keeper.h"
-#include "archive/sidecar.h"
+#include "archive/tender.h"
 
 #define RETIRED_MAX 4
 #define TAKEN_MAX (RETIRED_MAX + 2) /* the archiver has two at most */
@@ -23,8 +22,7 @@ struct dip_keeper {
 	pthread_t thread;
 	/* the thread's own */
 	uint64_t look_ns, sync_ns; /* when the next is due */
-	bool index_failing;
-	struct dip_sidecar sidecar;
+	struct dip_tender tender;
 	/* under the lock, which is never held while a file is worked on */
 	pthread_mutex_t lock;
 	pthread_cond_t work;
@@ -37,17 +35,6 @@ struct dip_keeper {
 	unsigned int retired_count, taken_count;
 	bool quit;
 };
-
-static struct dip_archive_counters *counters(void)
-{
-	return &dip_archive_counters[DIP_ARCHIVE_KEEPER];
-}
-
-static void count_error(uint64_t *counter, const char *text)
-{
-	dip_count(counter, 1);
-	rte_log(RTE_LOG_ERR, dip_archive_log, "%s\n", text);
-}
 
 static int open_segment(struct dip_keeper *k, unsigned int number, struct dip_segment **segment,
 	struct dip_error *err)
@@ -85,82 +72,16 @@ static void make_next(struct dip_keeper *k)
 	}
 }
 
-/* A segment whose sync failed at its close counts as condemned, not as an error of the close. */
-static void close_segment(struct dip_keeper *k, struct dip_segment *s)
-{
-	struct dip_archive_counters *c = counters();
-	int place = k->conf.sidecar ? dip_sidecar_closing(&k->sidecar, s) : -1;
-	bool before = s->condemned;
-	struct dip_error err;
-	int ret = dip_segment_close(s, &err);
-
-	dip_sidecar_closed(&k->sidecar, place, s);
-	if (ret < 0)
-		count_error(s->condemned && !before ? &c->arch_condemned : &c->arch_segment_errors,
-			err.text);
-}
-
-/* It can be made anew from the segments at any time: what fails is said once, and tried again. */
-static void write_sidecar(struct dip_keeper *k, bool now)
-{
-	struct dip_error err;
-	int ret = dip_sidecar_write(&k->sidecar, now, &err);
-
-	if (ret < 0 && !k->sidecar.failing)
-		count_error(&counters()->arch_sidecar_errors, err.text);
-	k->sidecar.failing = ret < 0;
-}
-
 static void close_oldest(struct dip_keeper *k)
 {
 	struct dip_segment *s = k->taken[0];
-	uint64_t durable = s->durable;
 
 	pthread_mutex_unlock(&k->lock);
-	close_segment(k, s);
-	dip_count(&counters()->arch_durable, s->durable - durable);
+	dip_tend_close(&k->tender, s);
 	pthread_mutex_lock(&k->lock);
 	free(s);
 	k->retired_count--;
 	memmove(&k->taken[0], &k->taken[1], --k->taken_count * sizeof(k->taken[0]));
-}
-
-static void look_after(struct dip_segment *s)
-{
-	if (s->gone || dip_segment_linked(s))
-		return;
-	s->gone = true;
-	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
-	dip_count(&counters()->arch_segment_errors, 1);
-	rte_log(RTE_LOG_ERR, dip_archive_log,
-		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
-		s->path, __atomic_load_n(&s->committed, __ATOMIC_RELAXED));
-}
-
-/* An index that cannot be written is tried again at the next sync and at the close. */
-static void note_index(struct dip_keeper *k, const struct dip_segment *s, int ret)
-{
-	if (ret < 0 && !k->index_failing)
-		rte_log(RTE_LOG_ERR, dip_archive_log,
-			"%s: its index: %s; written when it works again\n", s->path,
-			strerror(-ret));
-	k->index_failing = ret < 0;
-}
-
-static void sync_segment(struct dip_keeper *k, struct dip_segment *s)
-{
-	uint64_t durable = s->durable;
-	struct dip_error err;
-
-	if (s->ended)
-		return;
-	if (__atomic_load_n(&s->committed, __ATOMIC_ACQUIRE) > durable &&
-		dip_segment_sync(s, &err) < 0) {
-		count_error(&counters()->arch_condemned, err.text);
-		return;
-	}
-	dip_count(&counters()->arch_durable, s->durable - durable);
-	note_index(k, s, dip_segment_write_index(s));
 }
 
 /* What is due every so often. Only this thread frees a segment, so that those of the list stay
@@ -177,11 +98,11 @@ static void attend(struct dip_keeper *k, uint64_t now)
 	if (sync)
 		k->sync_ns = now + k->conf.sync_interval_ms * NS_PER_MS;
 	for (unsigned int i = 0; i < count; i++) {
-		look_after(taken[i]);
+		dip_tend_look(taken[i]);
 		if (sync)
-			sync_segment(k, taken[i]);
+			dip_tend_sync(&k->tender, taken[i]);
 	}
-	write_sidecar(k, false);
+	dip_tend_sidecar(&k->tender, false);
 	pthread_mutex_lock(&k->lock);
 }
 
@@ -221,7 +142,7 @@ static void *keep(void *arg)
 			wait_for_work(k, due_ns(k) - now);
 	}
 	pthread_mutex_unlock(&k->lock);
-	write_sidecar(k, true);
+	dip_tend_sidecar(&k->tender, true);
 	return NULL;
 }
 
@@ -258,7 +179,8 @@ int dip_keeper_create(
 	if (k == NULL)
 		return dip_fail(err, ENOMEM, "segment keeper: out of memory");
 	k->conf = *conf;
-	k->sidecar.conf = conf->segment;
+	k->tender = (struct dip_tender){
+		.with_sidecar = conf->sidecar, .sidecar = {.conf = conf->segment}};
 	ret = open_segment(k, k->number, &k->ready, err);
 	if (ret == 0) {
 		k->number++;
@@ -344,7 +266,7 @@ void dip_keeper_free(struct dip_keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	pthread_join(k->thread, NULL);
 	discard_ready(k);
-	dip_sidecar_free(&k->sidecar);
+	dip_sidecar_free(&k->tender.sidecar);
 	pthread_mutex_destroy(&k->lock);
 	pthread_cond_destroy(&k->work);
 	free(k);

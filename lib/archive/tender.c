@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <inttypes.h>
+#include <string.h>
+
+#include "archive/archiver_impl.h"
+#include "archive/tender.h"
+
+static struct dip_archive_counters *counters(void)
+{
+	return &dip_archive_counters[DIP_ARCHIVE_KEEPER];
+}
+
+static void count_error(uint64_t *counter, const char *text)
+{
+	dip_count(counter, 1);
+	rte_log(RTE_LOG_ERR, dip_archive_log, "%s\n", text);
+}
+
+void dip_tend_look(struct dip_segment *s)
+{
+	if (s->gone || dip_segment_linked(s))
+		return;
+	s->gone = true;
+	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
+	dip_count(&counters()->arch_segment_errors, 1);
+	rte_log(RTE_LOG_ERR, dip_archive_log,
+		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
+		s->path, __atomic_load_n(&s->committed, __ATOMIC_RELAXED));
+}
+
+/* An index that cannot be written is tried again at the next sync and at the close. */
+static void note_index(struct dip_tender *t, const struct dip_segment *s, int ret)
+{
+	if (ret < 0 && !t->index_failing)
+		rte_log(RTE_LOG_ERR, dip_archive_log,
+			"%s: its index: %s; written when it works again\n", s->path,
+			strerror(-ret));
+	t->index_failing = ret < 0;
+}
+
+void dip_tend_sync(struct dip_tender *t, struct dip_segment *s)
+{
+	uint64_t durable = s->durable;
+	struct dip_error err;
+
+	if (s->ended)
+		return;
+	if (__atomic_load_n(&s->committed, __ATOMIC_ACQUIRE) > durable &&
+		dip_segment_sync(s, &err) < 0) {
+		count_error(&counters()->arch_condemned, err.text);
+		return;
+	}
+	dip_count(&counters()->arch_durable, s->durable - durable);
+	note_index(t, s, dip_segment_write_index(s));
+}
+
+/* A segment whose sync failed at its close counts as condemned, not as an error of the close. */
+void dip_tend_close(struct dip_tender *t, struct dip_segment *s)
+{
+	struct dip_archive_counters *c = counters();
+	int place = t->with_sidecar ? dip_sidecar_closing(&t->sidecar, s) : -1;
+	uint64_t durable = s->durable;
+	bool before = s->condemned;
+	struct dip_error err;
+	int ret = dip_segment_close(s, &err);
+
+	dip_count(&c->arch_durable, s->durable - durable);
+	dip_sidecar_closed(&t->sidecar, place, s);
+	if (ret < 0)
+		count_error(s->condemned && !before ? &c->arch_condemned : &c->arch_segment_errors,
+			err.text);
+}
+
+/* It can be made anew from the segments at any time: what fails is said once, and tried again. */
+void dip_tend_sidecar(struct dip_tender *t, bool now)
+{
+	struct dip_error err;
+	int ret = dip_sidecar_write(&t->sidecar, now, &err);
+
+	if (ret < 0 && !t->sidecar.failing)
+		count_error(&counters()->arch_sidecar_errors, err.text);
+	t->sidecar.failing = ret < 0;
+}

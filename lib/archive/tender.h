@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdbool.h>
+
+#include "archive/segment.h"
+#include "archive/sidecar.h"
+
+/* What the keeper's thread does to the segments of a run, counted and logged. */
+
+struct dip_tender {
+	bool with_sidecar;
+	struct dip_sidecar sidecar;
+	bool index_failing; /* inside an episode */
+};
+
+/* End the segment if it has been removed behind our back (arch_segment_errors). */
+void dip_tend_look(struct dip_segment *segment);
+
+/* Make durable and index what is written (arch_durable, or arch_condemned). */
+void dip_tend_sync(struct dip_tender *tender, struct dip_segment *segment);
+
+/* Close the segment and note it for run.h5. */
+void dip_tend_close(struct dip_tender *tender, struct dip_segment *segment);
+
+/* Bring run.h5 up to date when that is due, or now. */
+void dip_tend_sidecar(struct dip_tender *tender, bool now);
