@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""scripts/bench: that it finds what is wrong before it runs, that a run that is not good fails it,
+and that its figures are those of the runs. Programs of a few lines stand in for the real ones,
+which run once."""
+
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+
+import harness
+
+SCRIPTS = harness.ROOT / "scripts"
+sys.path.insert(0, str(SCRIPTS))
+from benchlib import archive, common, threads  # noqa: E402
+
+pytestmark = pytest.mark.tool
+
+FAKE = {
+    "app/dma-image-processor": """
+import json, os, sys
+out = next((a[21:] for a in sys.argv if a.startswith("arch.arch_output_dir=")), None)
+if out:
+    os.makedirs(out + "/run")
+json.dump({"stats": {"arch_frames": 1000, "dma_frames": LOST + 1000, "arch_fps": 2000.0,
+                     "proc_fps": 50.0},
+           "latency": {"archived": {"max_ns": 5000000}},
+           "lcores": [{"role": "control", "busy": 0.0}, {"role": "ingest+process", "busy": 0.25},
+                      {"role": "archive", "busy": 0.02}],
+           "outputs": {"archive": out and out + "/run"}}, sys.stdout)
+sys.exit(STATUS)
+""",
+    "app/archive/dma-image-archive": """
+import sys
+print(f"{sys.argv[2]}: {FOUND} frames of 300x300, seq 0..999 by 1")
+sys.exit(VERIFY)
+""",
+    "tests/bench/bare_loop": 'print(\'{"fps": 100}\')\n',
+    "bin/fio": """
+import sys
+path = next(a[11:] for a in sys.argv if a.startswith("--filename="))
+open(path, "x").write("x")
+print('{"jobs": [{"write": {"io_bytes": 450560000, "runtime": 1000}}]}')
+sys.exit(FIO)
+""",
+}
+
+
+def stand_ins(folder, **values):
+    """A build folder of programs that answer as if they had worked, but for what values say."""
+    values = {"LOST": 0, "STATUS": 0, "FOUND": 1000, "VERIFY": 0, "FIO": 0, **values}
+    for name, text in FAKE.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for key, value in values.items():
+            text = text.replace(key, str(value))
+        path.write_text(f"#!{sys.executable}\n{text}", encoding="utf-8")
+        path.chmod(0o755)
+    return folder
+
+
+def bench(folder, *args, build=None, path=None):
+    """Exit status, stdout and stderr; whatever happens, no file is left and no traceback shown."""
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    build = build or folder / "build"
+    path = path or f"{build}/bin:{os.environ['PATH']}"
+    done = subprocess.run([sys.executable, SCRIPTS / "bench", "--no-huge", "--build", build,
+                           "--folder", work, *map(str, args)], cwd=folder, text=True, check=False,
+                          capture_output=True, timeout=60, env={**os.environ, "PATH": path})
+    assert "Traceback" not in done.stderr, done.stderr
+    assert not list(work.iterdir())
+    return done.returncode, done.stdout, done.stderr
+
+
+SHORT = ("--seconds", 0.1, "--repeat", 1)
+ARCHIVE = ("archive", "--shapes", "300x300", *SHORT)
+
+
+@pytest.mark.parametrize("args, text", [
+    (["--seconds", "0"], "--seconds 0: expected 0.1..3600"),
+    (["--seconds", "nan"], "--seconds nan: expected"),
+    (["--repeat", "0"], "--repeat 0: expected 1..1000"),
+    (["--cores", "one"], "--cores one: expected CPU numbers"),
+    (["--cores", "4095"], "--cores 4095: expected some of the CPUs"),
+    (["--shapes", "64x64,7x7"], "found 7x7; expected some of 300x300,"),
+    (["--folder", "none"], "none: no such folder"),
+    (["--json", "none/figures.json"], "none/figures.json: its folder cannot be written into"),
+    (["--build", "none"], "none/app/dma-image-processor is not there; build it first"),
+    (["--seconds", "3600"], "GB free; expected 21600.0 GB"),
+])
+def test_it_refuses_before_it_runs(tmp_path, args, text):
+    stand_ins(tmp_path / "build")
+    status, stdout, stderr = bench(tmp_path, "archive", *SHORT, *args)
+    assert (status, stdout) == (2, "")
+    assert text in stderr and stderr.startswith("bench: ") and stderr.count("\n") == 1
+
+
+def test_it_refuses_without_fio(tmp_path):
+    stand_ins(tmp_path / "build")
+    status, stdout, stderr = bench(tmp_path, *ARCHIVE, path="/nowhere")
+    assert (status, stdout) == (2, "") and "fio is not installed" in stderr
+    assert "scripts/setup" in stderr
+    # The other part does without.
+    assert bench(tmp_path, "pipeline", *SHORT, "--frames", tmp_path, path="/nowhere")[0] == 0
+
+
+@pytest.mark.parametrize("values, text", [
+    ({"LOST": 1}, "1000 frames archived of 1001; expected all"),
+    ({"STATUS": 1}, "archive 300x300: exit status 1"),
+    ({"VERIFY": 1}, "verify: exit status 1"),
+    ({"FOUND": 999}, "expected 1000 frames"),
+    ({"FIO": 1}, "archive 300x300, fio: exit status 1"),
+])
+def test_a_bad_run_fails_it(tmp_path, values, text):
+    stand_ins(tmp_path / "build", **values)
+    status, _, stderr = bench(tmp_path, *ARCHIVE, "--json", tmp_path / "figures.json")
+    assert status == 1 and text in stderr
+    assert not (tmp_path / "figures.json").exists()
+
+
+@pytest.mark.skipif(len(harness.cpus()) < 2, reason="one CPU: the archiver has none of its own")
+def test_the_figures_of_the_archive(tmp_path):
+    stand_ins(tmp_path / "build")
+    status, stdout, stderr = bench(tmp_path, *ARCHIVE, "--repeat", 2, "--json",
+                                   tmp_path / "figures.json")
+    assert (status, stderr) == (0, "")
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    figures = report["archive"]["300x300"]
+    # 2,000 records of 180,224 bytes a second against 450,560,000 bytes.
+    assert figures["speed"]["program"]["values"] == [pytest.approx(0.360448)] * 2
+    assert figures["speed"]["fio, ratio"]["median"] == pytest.approx(0.8)
+    assert figures["speed"]["bar"] == {"value": pytest.approx(0.8), "limit": 0.95, "passed": False}
+    assert "ratio to fio >= 0.95" in stdout and "MISS" in stdout
+    # 2 % of half a second for 1,000 frames.
+    assert figures["cpu"]["archiver"]["median"] == pytest.approx(10, abs=0.1)
+    assert figures["cpu bar"]["passed"]
+    assert figures["cpu, no checksum"]["archiver"]["median"] == pytest.approx(10, abs=0.1)
+    assert report["environment"]["cpus"] == os.cpu_count()
+    assert "--iodepth_batch_submit=16" in report["commands"]["archive 300x300, fio"]
+    assert "main.nth_archive=1" in report["commands"]["archive 300x300"]
+    assert "arch.checksum=false" in report["commands"]["archive 300x300, no checksum"]
+    assert "expected 4 GB or more" in stdout
+
+
+def test_the_figures_of_the_pipeline(tmp_path):
+    stand_ins(tmp_path / "build")
+    status, _, stderr = bench(tmp_path, "pipeline", *SHORT, "--frames", tmp_path, "--json",
+                              tmp_path / "figures.json", "--cores", harness.cpus()[0])
+    assert (status, stderr) == (0, "")
+    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["pipeline"]
+    assert figures["bare loop, 1 core"]["median"] == 100
+    assert figures["1 worker lcore"]["median"] == 50
+    assert figures["1 worker lcore, ratio"]["median"] == 0.5
+
+
+def test_runs_take_turns():
+    order = []
+    runs = {name: lambda name=name: order.append(name) or len(order) for name in "abc"}
+    assert common.alternate(runs, 3) == {"a": [1, 6, 7], "b": [2, 5, 8], "c": [3, 4, 9]}
+    assert "".join(order) == "abccbaabc"
+    assert common.ratios([1, 6], [2, 3]) == [0.5, 2]
+
+
+def test_shapes():
+    sizes = {name: (archive.stride(shape), archive.gathered(shape))
+             for name, shape in archive.SHAPES.items()}
+    assert sizes == {"300x300": (180224, 1), "64x64": (12288, 21), "2048x2048": (8392704, 1),
+                     "4096x4096": (33558528, 1)}
+
+
+def test_bars():
+    assert common.bar("ratio", 0.95, 0.95)["passed"]
+    assert not common.bar("ratio", 0.949, 0.95)["passed"]
+    assert common.bar("us", 15, 15, at_most=True)["passed"]
+    assert not common.bar("us", 15.1, 15, at_most=True)["passed"]
+
+
+def test_cpu_time_of_threads():
+    """Two threads that have used half a second together, as their process says itself."""
+    code = ("import threading, time\n"
+            "def work():\n"
+            "    while time.process_time() < 0.5: pass\n"
+            "    print('done', flush=True)\n"
+            "    time.sleep(60)\n"
+            "threading.Thread(target=work).start()\n"
+            "work()\n")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        name = Path(f"/proc/{process.pid}/comm").read_text(encoding="ascii").strip()
+        process.stdout.readline()
+        process.stdout.readline()
+        seen = threads.Threads()
+        seen.look(process.pid)
+        process.kill()
+    assert 0.45 < seen.seconds(name) < 0.8
+    assert seen.seconds("another") == 0
+    seen.look(process.pid)  # it has ended: what was seen stays
+    assert 0.45 < seen.seconds(name) < 0.8
+
+
+def test_cpu_time_of_the_kernel():
+    before = threads.kernel_seconds()
+    if not before:
+        pytest.skip("no thread of the kernel can be seen here")
+    assert str(os.getpid()) not in before
+    time.sleep(0.1)
+    assert 0 <= threads.kernel_seconds_since(before) < 0.1 * os.cpu_count()
+
+
+def test_random_frames_can_be_read(tmp_path):
+    np = pytest.importorskip("numpy")
+    folder = common.random_frames(tmp_path / "frames", 5, 3, 2)
+    first, second = (np.load(path) for path in sorted(folder.iterdir()))
+    assert first.shape == (3, 5) and first.dtype.str == "<u2" and not np.array_equal(first, second)
+
+
+def test_a_file_system_without_o_direct(tmp_path, capsys, monkeypatch):
+    def refusing(*_args):
+        raise OSError(errno.EINVAL, "no")
+    monkeypatch.setattr(archive.fio, "check", lambda: None)
+    monkeypatch.setattr(os, "open", refusing)
+    with pytest.raises(SystemExit) as end:
+        archive.needs(types.SimpleNamespace(folder=tmp_path, seconds=0.1, build=tmp_path))
+    assert end.value.code == 2 and "expected O_DIRECT to work there" in capsys.readouterr().err
+
+
+def test_a_scratch_folder_that_cannot_be_made(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    with pytest.raises(SystemExit) as end:
+        common.scratch(types.SimpleNamespace(folder=tmp_path / "file"))
+    assert end.value.code == 2 and "expected a folder to write into" in capsys.readouterr().err
+
+
+def test_the_real_programs(tmp_path):
+    """Once, with the real ones: 64 x 64, where gathering, the checksum and fio all take part."""
+    if harness.program() is None:
+        pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
+    if shutil.which("fio") is None:
+        pytest.skip("fio is not installed; scripts/setup")
+    if shutil.disk_usage(tmp_path).free < 3e9:
+        pytest.skip("less than 3 GB free")
+    status, stdout, stderr = bench(
+        tmp_path, "archive", "--shapes", "64x64", "--seconds", 0.3, "--repeat", 1, "--json",
+        tmp_path / "figures.json", build=Path(harness.program()).parents[1])
+    assert (status, stderr) == (0, ""), stdout
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    speed = report["archive"]["64x64"]["speed"]
+    rates = [speed[name]["median"] for name in ("program", "fio", "fio, one at a time",
+                                                "fio, as gathered")]
+    assert all(0.001 < rate < 100 for rate in rates)
