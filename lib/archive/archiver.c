@@ -12,17 +12,18 @@
 
 RTE_LOG_REGISTER(dip_archive_log, dip.archive, NOTICE);
 
-#define BURST 64 /* frames taken a poll, so that completions are seen in time */
+#define BURST 64                 /* frames let go in a poll, so that completions are seen in time */
+#define SEAL_BYTES (4u << 20)    /* sealed in a poll, for the same reason; one frame at least */
+#define AHEAD_BYTES (256u << 10) /* sealed in a poll while the disk is busy */
+#define BATCH_BYTES (4u << 20)   /* larger than what a block layer merges */
 #define PACE_SLACK_NS UINT64_C(10000000)
 
-/* The next frame to be written: one that an error sent back, or one from the ring. */
-static struct dip_frame *next_frame(struct dip_archiver *a)
+/* The next frame from the ring. */
+static struct dip_frame *receive(struct dip_archiver *a)
 {
 	struct dip_frame *frame;
 	struct dip_desc desc;
 
-	if (a->again_first < a->again_end)
-		return a->again[a->again_first++];
 	while (rte_ring_dequeue_elem(a->conf.ring, &desc, sizeof(desc)) == 0) {
 		frame = dip_desc_frame(&desc);
 		if (frame == NULL) {
@@ -35,20 +36,31 @@ static struct dip_frame *next_frame(struct dip_archiver *a)
 	return NULL;
 }
 
-/* Frames sent back are held already. */
-static bool may_hold_more(const struct dip_archiver *a)
-{
-	return a->again_first < a->again_end || a->held < a->conf.max_inflight;
-}
-
 static void seal(struct dip_archiver *a, struct dip_frame *frame)
 {
 	struct dip_trailer fields = {
 		.seq = frame->seq, .timestamp_ns = frame->timestamp_ns, .run_id = a->conf.run_id};
 
 	if (a->conf.segment.npy)
-		dip_record_seal(frame->pixels, a->image_bytes, a->segment->stride, &fields,
-			a->conf.checksum);
+		dip_record_seal(
+			frame->pixels, a->image_bytes, a->stride, &fields, a->conf.checksum);
+}
+
+/* Seal frames from the ring until `enough` of them wait, or that many bytes are sealed. Returns the
+ * frames. */
+static unsigned int take_in(struct dip_archiver *a, unsigned int enough, size_t bytes)
+{
+	unsigned int n, most = RTE_MAX(bytes / a->stride, (size_t)1);
+
+	for (n = 0; n < most && a->waiting.count < enough && a->held < a->conf.max_inflight; n++) {
+		struct dip_frame *frame = receive(a);
+
+		if (frame == NULL)
+			break;
+		seal(a, frame);
+		dip_waiting_add(&a->waiting, frame);
+	}
+	return n;
 }
 
 /* arch.max_rate: bytes take their time from the moment at which they may be written; what was not
@@ -68,25 +80,36 @@ static bool too_early(const struct dip_archiver *a)
 	return a->conf.max_rate > 0 && dip_archive_now(a) < a->pace_ns;
 }
 
-/* Put one write on the queue: as many frames as there are, fit into a write and into the segment.
- * Inside an episode a single frame tries. Returns the frames. */
-static unsigned int add_write(struct dip_archiver *a, unsigned int most)
+/* Put one write on the queue: as many of the frames that wait as fit into a write and into the
+ * segment. Inside an episode a single frame tries. */
+static void add_write(struct dip_archiver *a)
 {
 	struct dip_frame *frames[DIP_GATHER];
 	uint64_t room = a->segment->capacity - a->next_slot;
-	unsigned int n = 0;
+	unsigned int n = 0, most = a->failing ? 1 : a->gather;
 
-	most = RTE_MIN(most, a->failing ? 1 : a->gather);
-	while (n < most && n < room && may_hold_more(a) && (frames[n] = next_frame(a)) != NULL)
-		seal(a, frames[n++]);
-	if (n == 0)
-		return 0;
+	while (n < most && n < room && a->waiting.count > 0)
+		frames[n++] = dip_waiting_take(&a->waiting);
 	a->fifo.align = a->segment->align;
 	dip_fifo_add(&a->fifo, a->segment->fd, dip_segment_offset(a->segment, a->next_slot),
-		a->segment->stride, frames, n);
+		a->stride, frames, n);
 	a->next_slot += n;
-	pace(a, n * a->segment->stride);
-	return n;
+	pace(a, n * a->stride);
+}
+
+/* Write what waits, as far as there is room. Returns the writes. */
+static unsigned int write_out(struct dip_archiver *a)
+{
+	uint64_t from = a->fifo.tail;
+
+	while (a->waiting.count > 0 && !too_early(a) && !dip_fifo_full(&a->fifo) &&
+		dip_archive_have_room(a)) {
+		add_write(a);
+		if (a->failing)
+			break;
+	}
+	dip_fifo_submit(&a->fifo, from);
+	return a->fifo.tail - from;
 }
 
 static unsigned int let_go(struct dip_archiver *a, uint64_t *counter)
@@ -94,8 +117,10 @@ static unsigned int let_go(struct dip_archiver *a, uint64_t *counter)
 	unsigned int n;
 
 	for (n = 0; n < BURST; n++) {
-		struct dip_frame *frame = next_frame(a);
+		struct dip_frame *frame = dip_waiting_take(&a->waiting);
 
+		if (frame == NULL)
+			frame = receive(a);
 		if (frame == NULL)
 			break;
 		dip_archive_release(a, frame, counter);
@@ -103,17 +128,18 @@ static unsigned int let_go(struct dip_archiver *a, uint64_t *counter)
 	return n;
 }
 
-static bool waiting(const struct dip_archiver *a)
+static bool work_waits(const struct dip_archiver *a)
 {
-	return a->again_first < a->again_end || !rte_ring_empty(a->conf.ring);
+	return a->waiting.count > 0 || !rte_ring_empty(a->conf.ring);
 }
 
+/* Adjacent writes that are submitted together leave the block layer as one, so while most of the
+ * queue is on its way the next frames are only sealed; then a batch goes out at once. */
 static unsigned int fill(struct dip_archiver *a)
 {
-	uint64_t from = a->fifo.tail;
-	unsigned int work = 0, n;
+	unsigned int room = a->fifo.depth - (a->fifo.tail - a->fifo.head), work;
 
-	if (!waiting(a))
+	if (!work_waits(a))
 		return 0;
 	if (__atomic_load_n(&a->discard, __ATOMIC_RELAXED))
 		return let_go(a, &dip_archive_counters->arch_discarded);
@@ -122,15 +148,10 @@ static unsigned int fill(struct dip_archiver *a)
 		return let_go(a, &dip_archive_counters->arch_io_errors);
 	if (a->failing && a->fifo.head != a->fifo.tail)
 		return 0;
-	while (work < BURST && waiting(a) && !too_early(a) && !dip_fifo_full(&a->fifo) &&
-		dip_archive_have_room(a)) {
-		n = add_write(a, BURST - work);
-		work += n;
-		if (n == 0 || a->failing)
-			break;
-	}
-	dip_fifo_submit(&a->fifo, from);
-	return work;
+	if (room < a->batch)
+		return take_in(a, a->fifo.depth * a->gather, AHEAD_BYTES);
+	work = take_in(a, room * a->gather, SEAL_BYTES);
+	return work + write_out(a);
 }
 
 static unsigned int archive_poll(void *arg)
@@ -209,7 +230,7 @@ static void archive_stop(void *arg)
 
 	/* What is in flight belongs to the kernel until it ends. */
 	__atomic_store_n(&a->discard, true, __ATOMIC_RELAXED);
-	while (a->held > 0 || waiting(a))
+	while (a->held > 0 || work_waits(a))
 		archive_poll(a);
 	close_segments(a);
 	a->fifo.ops->close(a->fifo.io);
@@ -218,9 +239,7 @@ static void archive_stop(void *arg)
 
 static int allocate(struct dip_archiver *a)
 {
-	a->again = calloc(a->conf.max_inflight, sizeof(*a->again));
-	a->spare = calloc(a->conf.max_inflight, sizeof(*a->spare));
-	if (a->again == NULL || a->spare == NULL)
+	if (dip_waiting_create(&a->waiting, a->conf.max_inflight) < 0)
 		return -ENOMEM;
 	return dip_fifo_create(&a->fifo, dip_io_find(a->conf.backend), a->conf.depth);
 }
@@ -247,7 +266,6 @@ static int open_first(struct dip_archiver *a, struct dip_error *err)
 int dip_archiver_create(
 	const struct dip_archiver_conf *conf, struct dip_archiver **archiver, struct dip_error *err)
 {
-	size_t stride = dip_segment_stride(&conf->segment);
 	struct dip_archiver *a = calloc(1, sizeof(*a));
 	int ret;
 
@@ -255,7 +273,9 @@ int dip_archiver_create(
 		return dip_fail(err, ENOMEM, "archiver: out of memory");
 	a->conf = *conf;
 	a->image_bytes = (size_t)conf->segment.width * conf->segment.height * sizeof(uint16_t);
-	a->gather = RTE_MAX(RTE_MIN(conf->gather_bytes / stride, (size_t)DIP_GATHER), (size_t)1);
+	a->stride = dip_segment_stride(&conf->segment);
+	a->gather = RTE_MAX(RTE_MIN(conf->gather_bytes / a->stride, (size_t)DIP_GATHER), (size_t)1);
+	a->batch = RTE_MAX(RTE_MIN(BATCH_BYTES / (a->gather * a->stride), conf->depth / 4ul), 1ul);
 	a->ns_per_tsc = 1e9 / rte_get_tsc_hz();
 	ret = allocate(a);
 	if (ret < 0)
@@ -276,8 +296,7 @@ void dip_archiver_free(struct dip_archiver *a)
 		return;
 	close_segments(a);
 	dip_fifo_free(&a->fifo);
-	free(a->again);
-	free(a->spare);
+	dip_waiting_free(&a->waiting);
 	free(a);
 }
 

@@ -9,6 +9,7 @@
 #include "archive/archiver.h"
 #include "archive/fifo.h"
 #include "archive/keeper.h"
+#include "archive/waiting.h"
 
 /* The archive poller writes the first, the segment keeper's thread the second. */
 struct dip_archive_counters {
@@ -40,15 +41,15 @@ struct dip_archiver {
 	uint64_t next_slot;          /* of segment, for the next write */
 	bool asked;                  /* the keeper, for the segment after this one */
 	uint64_t pace_ns;            /* no write before it, under max_rate */
-	size_t image_bytes;
+	size_t image_bytes, stride;
 	unsigned int gather; /* frames in one write, at most */
+	unsigned int batch;  /* writes that must have room before some are submitted */
 	double ns_per_tsc;
-	/* An episode of failures, and frames that a failure sent back to be written again. */
+	struct dip_waiting waiting; /* sealed frames, for the next writes */
+	/* An episode of failures. */
 	bool failing;
 	uint64_t failing_from; /* writes from this number on were tried after the failure */
 	uint64_t retry_ns, lost_before;
-	struct dip_frame **again, **spare; /* max_inflight entries each */
-	unsigned int again_first, again_end;
 	unsigned int held; /* atomic, read by the control thread */
 	bool discard;      /* atomic, written by the control thread */
 };

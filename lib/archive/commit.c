@@ -179,9 +179,8 @@ static void commit_frame(
  * all that come after have to be written again, each one place further down. */
 static void recover(struct dip_archiver *a, struct dip_write *failed)
 {
-	unsigned int first = failed->done / failed->stride, n = 0;
+	unsigned int first = failed->done / failed->stride;
 	struct dip_segment *segment = segment_of(a, failed);
-	struct dip_frame **order = a->spare;
 	struct dip_error why;
 
 	dip_fail(&why, failed->error, "%s: write: %s", segment->path, strerror(failed->error));
@@ -189,22 +188,14 @@ static void recover(struct dip_archiver *a, struct dip_write *failed)
 	for (unsigned int i = 0; i < first; i++)
 		commit_frame(a, segment, failed->frame[i]);
 	dip_archive_release(a, failed->frame[first], &dip_archive_counters->arch_io_errors);
-	for (unsigned int i = first + 1; i < failed->frames; i++)
-		order[n++] = failed->frame[i];
-	dip_fifo_pop(&a->fifo);
-	for (; a->fifo.head < a->fifo.tail; dip_fifo_pop(&a->fifo)) {
-		struct dip_write *w = &a->fifo.writes[a->fifo.head % a->fifo.depth];
+	for (uint64_t i = a->fifo.tail; i-- > a->fifo.head;) {
+		struct dip_write *w = &a->fifo.writes[i % a->fifo.depth];
 
-		for (unsigned int i = 0; i < w->frames; i++)
-			order[n++] = w->frame[i];
+		for (unsigned int j = w->frames; j-- > (w == failed ? first + 1 : 0);)
+			dip_waiting_add_front(&a->waiting, w->frame[j]);
 	}
-	/* What was already waiting to be written again came behind what was in flight. */
-	while (a->again_first < a->again_end)
-		order[n++] = a->again[a->again_first++];
-	a->spare = a->again;
-	a->again = order;
-	a->again_first = 0;
-	a->again_end = n;
+	while (a->fifo.head < a->fifo.tail)
+		dip_fifo_pop(&a->fifo);
 	if (segment == a->before)
 		go_back(a);
 	a->next_slot = a->segment->committed;

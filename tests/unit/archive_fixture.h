@@ -17,14 +17,15 @@
 static struct {
 	/* The plan: how the n-th attempt of all ends: the bytes to write, or a negative errno. */
 	ssize_t (*outcome)(unsigned int n, size_t bytes);
-	bool shuffled;          /* end in any order, and only some of them at a reap */
-	bool stalled;           /* end none */
-	unsigned int attempts;  /* ended so far */
-	unsigned int pending;   /* submitted and not ended */
-	unsigned int most;      /* the most there were at a time */
-	unsigned int widest;    /* most frames in one request */
-	unsigned int unaligned; /* requests on an O_DIRECT file that the kernel would refuse */
-	unsigned int depth;     /* as asked for at open */
+	bool shuffled;            /* end in any order, and only some of them at a reap */
+	bool stalled;             /* end none */
+	unsigned int most_reaped; /* at a reap; 0: no limit */
+	unsigned int attempts;    /* ended so far */
+	unsigned int pending;     /* submitted and not ended */
+	unsigned int most;        /* the most there were at a time */
+	unsigned int widest;      /* most frames in one request */
+	unsigned int unaligned;   /* requests on an O_DIRECT file that the kernel would refuse */
+	unsigned int depth;       /* as asked for at open */
 	unsigned int seed;
 	struct dip_io_request *request[FAKE_DEPTH];
 } fake;
@@ -105,6 +106,8 @@ static inline unsigned int fake_reap(
 	unsigned int n = 0;
 
 	(void)io;
+	if (fake.most_reaped > 0 && max > fake.most_reaped)
+		max = fake.most_reaped;
 	while (!fake.stalled && n < max && fake.pending > 0) {
 		if (fake.shuffled && rand_r(&fake.seed) % 3 == 0)
 			break;

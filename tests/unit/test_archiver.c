@@ -443,6 +443,39 @@ static void test_limits(void **state)
 	assert_int_equal(rig.found, 40);
 }
 
+/* While most of the queue is on its way the frames behind are only made ready; then they go out
+ * together, so that the block layer can merge them. */
+static void test_batches(void **state)
+{
+	(void)state;
+	rig.conf.segment.segment_bytes = DIP_HEADER_BYTES + 1000 * STRIDE;
+	rig.conf.gather_bytes = STRIDE;
+	rig.conf.depth = 16; /* of which a quarter is a batch */
+	fake.stalled = true;
+	start_archiver();
+	for (int n = 0; n < 13; n++)
+		assert_true(offer());
+	poll_archiver();
+	assert_int_equal(fake.pending, 13);
+	for (int n = 0; n < 16; n++)
+		assert_true(offer());
+	poll_archiver();
+	assert_int_equal(fake.pending, 13); /* three places are no batch */
+	assert_int_equal(rte_ring_count(rig.conf.ring), 0);
+	assert_int_equal(dip_archiver_held(rig.archiver), 29);
+	fake.most_reaped = 1;
+	fake.stalled = false;
+	poll_archiver();
+	assert_int_equal(fake.pending, 16); /* one has ended, four have gone out */
+	poll_archiver();
+	assert_int_equal(fake.pending, 15);
+	fake.most_reaped = 0;
+	drain();
+	stop_archiver();
+	check_archive();
+	assert_int_equal(rig.found, 29);
+}
+
 static void test_stale(void **state)
 {
 	struct dip_frame *frame;
@@ -749,8 +782,8 @@ static void test_discard(void **state)
 	start_archiver();
 	for (int n = 0; n < 50; n++)
 		assert_true(offer());
-	/* Ten fill the segment; two more wait for the next one to be made. */
-	for (int n = 0; n < 1000 && dip_archiver_held(rig.archiver) < 12; n++) {
+	/* Ten fill the segment in three writes; two more wait for the next one to be made. */
+	for (int n = 0; n < 1000 && fake.pending < 4; n++) {
 		poll_archiver();
 		rte_delay_us_sleep(1000);
 	}
@@ -911,6 +944,7 @@ int main(void)
 		TEST(test_raw),
 		TEST(test_gather),
 		TEST(test_limits),
+		TEST(test_batches),
 		TEST(test_stale),
 		TEST(test_short_writes),
 		TEST(test_always_short),
