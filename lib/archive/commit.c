@@ -131,10 +131,10 @@ static bool takes_more(const struct dip_archiver *a)
 	       !__atomic_load_n(&a->segment->ended, __ATOMIC_ACQUIRE);
 }
 
-/* Once the segment is half full, have the next one made. */
+/* Once the segment before is closed, have the next one made. */
 static void ask_ahead(struct dip_archiver *a)
 {
-	if (a->asked || a->before != NULL || a->next_slot < a->segment->capacity / 2)
+	if (a->asked || a->before != NULL)
 		return;
 	a->asked = true;
 	dip_keeper_request(a->keeper);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -86,16 +87,41 @@ const struct dip_file_ops dip_files = {
 	.mkdir = files_mkdir,
 	.rmdir = files_rmdir,
 	.now_ns = files_now_ns,
+	.parallel = true,
 };
 
-int dip_files_sync_folder(const struct dip_file_ops *files, const char *path)
-{
-	int fd = files->open(path, O_RDONLY | O_DIRECTORY, 0), ret;
+struct job {
+	const struct dip_file_ops *files;
+	struct dip_sync *sync;
+	pthread_t thread;
+	bool started;
+};
 
-	if (fd < 0)
-		return fd;
-	ret = files->sync(fd);
-	files->close(fd);
-	/* Some file systems do not sync folders; they have no entry to lose either. */
-	return ret == -EINVAL ? 0 : ret;
+static void *sync_one(void *arg)
+{
+	struct job *job = arg;
+
+	job->sync->ret = job->files->sync(job->sync->fd);
+	return NULL;
+}
+
+/* A thread each, since there is no call for several; there are few, every second or so. */
+void dip_files_sync_all(
+	const struct dip_file_ops *files, struct dip_sync *syncs, unsigned int count)
+{
+	struct job jobs[DIP_SYNCS];
+
+	for (unsigned int i = count; i-- > 0;) {
+		struct job *job = &jobs[i];
+
+		*job = (struct job){.files = files, .sync = &syncs[i]};
+		if (files->parallel && i > 0)
+			job->started = pthread_create(&job->thread, NULL, sync_one, job) == 0;
+	}
+	for (unsigned int i = 0; i < count; i++)
+		if (!jobs[i].started)
+			sync_one(&jobs[i]);
+	for (unsigned int i = 0; i < count; i++)
+		if (jobs[i].started)
+			pthread_join(jobs[i].thread, NULL);
 }

@@ -21,9 +21,19 @@ struct dip_file_ops {
 	int (*mkdir)(const char *path);
 	int (*rmdir)(const char *path);
 	uint64_t (*now_ns)(void); /* monotonic */
+	bool parallel;            /* sync may be called by several threads at once */
 };
 
 extern const struct dip_file_ops dip_files; /* the system's */
 
-/* Make a folder's entries durable. */
-int dip_files_sync_folder(const struct dip_file_ops *files, const char *path);
+#define DIP_SYNCS 64 /* in one call, at most */
+
+struct dip_sync {
+	int fd;
+	int ret; /* of sync */
+};
+
+/* Sync them all, at once if that is possible: a disk empties its cache for each sync, and for those
+ * that wait for it together only once. Returns when all have ended. */
+void dip_files_sync_all(
+	const struct dip_file_ops *files, struct dip_sync *syncs, unsigned int count);

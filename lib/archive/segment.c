@@ -134,31 +134,46 @@ static int preallocate(struct dip_segment *s)
 	return ret == -EFBIG ? 0 : ret;
 }
 
-/* A folder's entry in its parent is as much needed as its own entries. */
-static int sync_folders(const struct dip_segment *s)
-{
-	char parent[sizeof(s->conf->dir)];
-	int ret = dip_files_sync_folder(s->conf->files, s->conf->dir);
-
-	memcpy(parent, s->conf->dir, sizeof(parent));
-	return ret < 0 ? ret : dip_files_sync_folder(s->conf->files, dirname(parent));
-}
-
-/* Only what has its header on the disk gets the name of a segment, so that a crash leaves no
- * half-made one. Never takes the place of a file that is there. */
+/* Only what has its header gets the name of a segment, so that a program that ends at any moment
+ * leaves no half-made one. Never takes the place of a file that is there. */
 static int give_name(struct dip_segment *s)
 {
-	const struct dip_file_ops *files = s->conf->files;
 	char path[DIP_SEGMENT_PATH];
-	int ret = files->sync(s->fd);
+	int ret;
 
 	working_path(s, path);
-	if (ret == 0)
-		ret = files->rename(path, s->path);
+	ret = s->conf->files->rename(path, s->path);
 	if (ret < 0)
 		return ret;
 	s->named = true;
 	return 0;
+}
+
+/* Held, so that their entries can be made durable whatever becomes of their own names. The folder
+ * itself is new with the first segment, or when it had to be made again. */
+static int open_folders(struct dip_segment *s, unsigned int number)
+{
+	bool new_folder = number == 0 || s->made_dir;
+	char parent[sizeof(s->conf->dir)];
+	const char *paths[DIP_SEGMENT_FOLDERS] = {s->conf->dir};
+
+	memcpy(parent, s->conf->dir, sizeof(parent));
+	paths[1] = dirname(parent);
+	for (int i = 0; i < (new_folder ? DIP_SEGMENT_FOLDERS : 1); i++) {
+		s->folder_fd[i] = s->conf->files->open(paths[i], O_RDONLY | O_DIRECTORY, 0);
+		if (s->folder_fd[i] < 0)
+			return s->folder_fd[i];
+	}
+	return 0;
+}
+
+void dip_segment_close_folders(struct dip_segment *s)
+{
+	for (int i = 0; i < DIP_SEGMENT_FOLDERS; i++) {
+		if (s->folder_fd[i] >= 0)
+			s->conf->files->close(s->folder_fd[i]);
+		s->folder_fd[i] = -1;
+	}
 }
 
 static void remove_files(struct dip_segment *s)
@@ -177,7 +192,7 @@ static void remove_files(struct dip_segment *s)
 	dip_segment_abandon(s);
 }
 
-static int make_files(struct dip_segment *s)
+static int make_files(struct dip_segment *s, unsigned int number)
 {
 	int ret = preallocate(s);
 
@@ -188,7 +203,7 @@ static int make_files(struct dip_segment *s)
 	if (ret == 0)
 		ret = dip_segment_open_index(s);
 	if (ret == 0)
-		ret = sync_folders(s);
+		ret = open_folders(s, number);
 	return ret;
 }
 
@@ -197,7 +212,8 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 {
 	int ret;
 
-	*s = (struct dip_segment){.conf = conf, .fd = -1, .idx_fd = -1, .align = 1};
+	*s = (struct dip_segment){
+		.conf = conf, .fd = -1, .idx_fd = -1, .folder_fd = {-1, -1}, .align = 1};
 	s->stride = dip_segment_stride(conf);
 	s->capacity = dip_segment_capacity(conf);
 	snprintf(s->path, sizeof(s->path), "%s/%s_%06u.%s", conf->dir, conf->prefix, number,
@@ -211,45 +227,11 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 		return dip_fail(err, -ret, "%s: cannot be made: %s", s->path, strerror(-ret));
 	}
 	set_direct(s);
-	ret = make_files(s);
+	ret = make_files(s, number);
 	if (ret == 0)
 		return 0;
 	remove_files(s);
 	return dip_fail(err, -ret, "%s: %s", s->path, strerror(-ret));
-}
-
-/* Under its name, as far as that can be changed: the disk that failed may refuse this as well. */
-static void mark(struct dip_segment *s)
-{
-	const struct dip_file_ops *files = s->conf->files;
-	char index[DIP_SEGMENT_PATH], path[DIP_SEGMENT_PATH];
-
-	dip_segment_index_path(s, index);
-	snprintf(path, sizeof(path), "%s" DIP_CONDEMNED, s->path);
-	if (files->rename(s->path, path) < 0)
-		return;
-	strcat(s->path, DIP_CONDEMNED); /* it has room for that */
-	dip_segment_index_path(s, path);
-	if (s->idx_fd >= 0)
-		files->rename(index, path);
-	dip_files_sync_folder(files, s->conf->dir);
-}
-
-int dip_segment_sync(struct dip_segment *s, struct dip_error *err)
-{
-	uint64_t committed = __atomic_load_n(&s->committed, __ATOMIC_ACQUIRE);
-	int ret = s->conf->files->sync(s->fd);
-
-	if (ret == 0) {
-		__atomic_store_n(&s->durable, committed, __ATOMIC_RELEASE);
-		return 0;
-	}
-	dip_fail(err, -ret, "%s: sync: %s; condemned, %" PRIu64 " frames in it may be lost",
-		s->path, strerror(-ret), committed - s->durable);
-	s->condemned = true;
-	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
-	mark(s);
-	return ret;
 }
 
 bool dip_segment_linked(const struct dip_segment *s)
@@ -265,38 +247,37 @@ void dip_segment_abandon(struct dip_segment *s)
 		s->conf->files->close(s->fd);
 	if (s->idx_fd >= 0)
 		s->conf->files->close(s->idx_fd);
+	dip_segment_close_folders(s);
 	free(s->seq);
 	s->fd = s->idx_fd = -1;
 	s->seq = NULL;
 }
 
-static int cut_to_truth(struct dip_segment *s, struct dip_error *err)
+int dip_segment_cut(struct dip_segment *s, struct dip_error *err)
 {
 	int ret = write_header(s, s->committed);
 
 	if (ret == 0)
 		ret = s->conf->files->truncate(s->fd, dip_segment_offset(s, s->committed));
-	if (ret < 0)
-		return dip_fail(err, -ret, "%s: closing: %s", s->path, strerror(-ret));
-	return dip_segment_sync(s, err);
+	s->cut = ret == 0;
+	s->error = -ret;
+	return dip_segment_failure(s, err);
 }
 
 int dip_segment_close(struct dip_segment *s, struct dip_error *err)
 {
-	int ret = 0, idx_ret = 0;
+	int ret;
 
 	if (!s->gone && s->committed == 0) {
 		remove_files(s);
 		return 0;
 	}
-	if (!s->gone && !s->condemned)
-		ret = cut_to_truth(s, err);
-	if (!s->gone) {
-		idx_ret = dip_segment_write_index(s);
+	if (!s->gone && !s->condemned && !s->cut && s->error == 0)
+		dip_segment_cut(s, err);
+	dip_segment_finish(s);
+	ret = dip_segment_failure(s, err);
+	if (!s->gone)
 		dip_segment_cut_index(s);
-	}
-	if (ret == 0 && idx_ret < 0)
-		ret = dip_fail(err, -idx_ret, "%s: its index: %s", s->path, strerror(-idx_ret));
 	dip_segment_abandon(s);
 	return ret;
 }

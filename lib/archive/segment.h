@@ -11,7 +11,7 @@
 /* A segment of an archive run: <dir>/<prefix>_000000.npy (or .bin) and, beside it, its index
  * <prefix>_000000.idx with a line "seq offset" for each record.
  *
- *	open ----> records are written from outside, committed in order ----> close
+ *	open ----> records are written from outside, committed in order ----> cut ----> close
  *	 |            |            every now and then                           |
  *	 |            +--> sync (the records) --> index (their lines)           |
  *	 |                  | fails                                             v
@@ -20,8 +20,12 @@
  *	the header        kept, never called good                      committed
  *	promises all
  *
- * What holds after a loss of power at any moment: a segment has its name only once its header is
- * durable, and its index has lines of durable records only. */
+ * What holds after a loss of power at any moment: an index has lines only of records that are
+ * durable, in segments whose header and name are. A segment that has never been synced may be there
+ * without its header; there is no durable record in it.
+ *
+ * A sync makes a disk empty its cache, which takes it long under load: opening a segment makes
+ * none, and those of several segments are made together. */
 
 struct dip_segment_conf {
 	const struct dip_file_ops *files;
@@ -35,27 +39,37 @@ struct dip_segment_conf {
 	bool make_index;
 };
 
+#define DIP_SEGMENT_FOLDERS 2 /* its own, and that one's parent */
+
 struct dip_segment {
 	const struct dip_segment_conf *conf;
 	char path[4400];
 	int fd, idx_fd;
-	bool named;        /* made whole, and under its name */
-	bool made_dir;     /* the run's folder was made for this segment */
-	bool reserved;     /* the blocks of all records are set aside */
-	bool direct;       /* opened with O_DIRECT */
-	size_t align;      /* offsets and lengths of writes are multiples of it */
+	int folder_fd[DIP_SEGMENT_FOLDERS]; /* until its name is durable; -1: none */
+	bool named;                         /* made whole, and under its name */
+	bool made_dir;                      /* the run's folder was made for this segment */
+	bool reserved;                      /* the blocks of all records are set aside */
+	bool direct;                        /* opened with O_DIRECT */
+	size_t align;                       /* offsets and lengths of writes are multiples of it */
 	size_t stride;     /* bytes from one record to the next, and of one write */
 	uint64_t capacity; /* records */
 	/* written by whoever writes the records */
 	uint64_t committed; /* atomic: records known to be written, all of them in a row */
 	uint64_t *seq;      /* capacity of them: of each record committed */
 	/* written by whoever syncs and closes: one other thread at most */
-	uint64_t durable; /* atomic: records made durable */
-	uint64_t indexed; /* of them, records with a line in the index */
-	off_t idx_end;    /* bytes of whole lines in the index */
-	bool ended;       /* atomic: condemned, or gone: no record is to be written any more */
-	bool condemned;   /* a sync failed: what was written since the last one may be lost */
-	bool gone;        /* removed behind our back: a close only gives up */
+	uint64_t durable;            /* atomic: records made durable */
+	uint64_t syncing;            /* records committed when the present sync began */
+	bool cut;                    /* header and size say what is committed, */
+	bool cut_durable;            /* and that is durable */
+	uint64_t indexed;            /* records with a line in the index */
+	off_t idx_end;               /* bytes of whole lines in the index */
+	bool idx_unsynced;           /* some of them are not durable */
+	int error;                   /* why it is condemned, or cannot be cut, or 0 */
+	int idx_error;               /* why the last lines are not in the index, or 0 */
+	bool in_round, idx_in_round; /* of the present sync */
+	bool ended;     /* atomic: condemned, or gone: no record is to be written any more */
+	bool condemned; /* a sync failed: what was written since the last one may be lost */
+	bool gone;      /* removed behind our back: a close only gives up */
 };
 
 /* The stride and the number of records of a segment under this configuration. */
@@ -77,21 +91,35 @@ static inline void dip_segment_commit(struct dip_segment *s, uint64_t seq)
 	__atomic_store_n(&s->committed, s->committed + 1, __ATOMIC_RELEASE);
 }
 
-/* Make the records committed so far durable. A failure condemns the segment, since the kernel may
- * have dropped what it could not write and a second sync would not say so: the segment is ended
- * and gets .condemned to its name; its index keeps what was durable before. Returns 0, or the
- * negative errno of the sync with *err. */
-int dip_segment_sync(struct dip_segment *segment, struct dip_error *err);
+#define DIP_SYNC_SEGMENTS 16 /* in one call, at most */
 
-/* Write index lines for what has become durable, and make them durable. Returns 0, or a negative
- * errno: the file holds whole lines only, and the next call tries again. */
+/* Make durable what is written so far in each of these segments (of one run): records, cuts, index
+ * lines; for one that has never been synced, its header and name too. A failure condemns a segment,
+ * since the kernel may have dropped what it could not write and a second sync would not say so: it
+ * is ended and gets .condemned to its name; its index keeps what was durable before. Lines that
+ * could not be made durable are written anew, all of them, by the next dip_segment_write_index.
+ * Returns the segments condemned. */
+unsigned int dip_segments_sync(struct dip_segment **segments, unsigned int count);
+
+/* Write index lines for what has become durable; the next sync makes them so. Returns 0, or a
+ * negative errno: the file holds whole lines only, and the next call tries again. */
 int dip_segment_write_index(struct dip_segment *segment);
+
+/* No record will come any more: cut header and size to what is committed; the next sync makes that
+ * durable. Once is enough. Returns 0, or a negative errno with *err. */
+int dip_segment_cut(struct dip_segment *segment, struct dip_error *err);
+
+/* Nothing is left to be written or made durable, or to be hoped for. */
+bool dip_segment_finished(const struct dip_segment *segment);
+
+/* What has gone wrong with it so far: 0, or a negative errno with *err. */
+int dip_segment_failure(const struct dip_segment *segment, struct dip_error *err);
 
 /* False when the file has been removed behind our back. */
 bool dip_segment_linked(const struct dip_segment *segment);
 
-/* Make what is committed durable, cut header and file to it, close. A segment without a record is
- * removed; one whose sync fails is condemned. Returns 0, or the first negative errno with *err. */
+/* Finish what is not finished, close. A segment without a record is removed. Returns 0, or the first
+ * negative errno with *err. */
 int dip_segment_close(struct dip_segment *segment, struct dip_error *err);
 
 /* Close the descriptors and free what is held: the file is as it is. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
-/* Private to lib/archive: what segment.c and the file of the index share. */
+/* Private to lib/archive: what the files of a segment share. */
 
 #include "archive/segment.h"
 
@@ -10,6 +10,14 @@
 
 /* Create the index, if one is wanted. Returns 0 or a negative errno. */
 int dip_segment_open_index(struct dip_segment *segment);
+
+void dip_segment_close_folders(struct dip_segment *segment);
+
+/* The sync of the index has come to ret. */
+void dip_segment_index_synced(struct dip_segment *segment, int ret);
+
+/* Sync and index what is not yet. */
+void dip_segment_finish(struct dip_segment *segment);
 
 /* Give back what was reserved for lines that have not come. */
 void dip_segment_cut_index(struct dip_segment *segment);

@@ -80,6 +80,14 @@ static void start_anew(struct dip_segment *s)
 	s->indexed = 0;
 }
 
+void dip_segment_index_synced(struct dip_segment *s, int ret)
+{
+	s->idx_unsynced = false;
+	s->idx_error = -ret;
+	if (ret < 0)
+		start_anew(s);
+}
+
 void dip_segment_cut_index(struct dip_segment *s)
 {
 	if (s->idx_fd >= 0)
@@ -91,17 +99,14 @@ int dip_segment_write_index(struct dip_segment *s)
 	uint64_t durable = s->durable;
 	int ret = 0;
 
-	if (s->idx_fd < 0 || s->indexed == durable)
+	if (s->idx_fd < 0 || s->gone || s->indexed == durable)
 		return 0;
 	while (ret == 0 && s->indexed < durable) {
 		uint64_t most = s->indexed + LINES;
 
 		ret = write_lines(s, s->indexed, most < durable ? most : durable);
 	}
-	if (ret < 0)
-		return ret;
-	ret = s->conf->files->sync(s->idx_fd);
-	if (ret < 0)
-		start_anew(s);
+	s->idx_unsynced = s->idx_end > 0;
+	s->idx_error = -ret;
 	return ret;
 }

@@ -38,37 +38,62 @@ static void note_index(struct dip_tender *t, const struct dip_segment *s, int re
 	t->index_failing = ret < 0;
 }
 
-void dip_tend_sync(struct dip_tender *t, struct dip_segment *s)
+static uint64_t durable_of(struct dip_segment **segments, unsigned int count)
 {
-	uint64_t durable = s->durable;
-	struct dip_error err;
+	uint64_t n = 0;
 
-	if (s->ended)
-		return;
-	if (__atomic_load_n(&s->committed, __ATOMIC_ACQUIRE) > durable &&
-		dip_segment_sync(s, &err) < 0) {
-		count_error(&counters()->arch_condemned, err.text);
-		return;
-	}
-	dip_count(&counters()->arch_durable, s->durable - durable);
-	note_index(t, s, dip_segment_write_index(s));
+	for (unsigned int i = 0; i < count; i++)
+		n += segments[i]->durable;
+	return n;
 }
 
-/* A segment whose sync failed at its close counts as condemned, not as an error of the close. */
-void dip_tend_close(struct dip_tender *t, struct dip_segment *s)
+unsigned int dip_tend_sync(struct dip_tender *t, struct dip_segment **segments, unsigned int count,
+	unsigned int retired)
 {
-	struct dip_archive_counters *c = counters();
+	uint64_t before = durable_of(segments, count);
+	unsigned int condemned;
+	struct dip_error err;
+
+	/* What fails here is told at the close. */
+	for (unsigned int i = 0; i < retired; i++)
+		if (!segments[i]->cut && !dip_segment_finished(segments[i]))
+			dip_segment_cut(segments[i], &err);
+	condemned = dip_segments_sync(segments, count);
+	dip_count(&counters()->arch_durable, durable_of(segments, count) - before);
+	for (unsigned int i = 0; i < count; i++) {
+		struct dip_segment *s = segments[i];
+
+		if (s->condemned && s->in_round && dip_segment_failure(s, &err) < 0)
+			count_error(&counters()->arch_condemned, err.text);
+		note_index(t, s, dip_segment_write_index(s));
+	}
+	return condemned;
+}
+
+static void close_one(struct dip_tender *t, struct dip_segment *s)
+{
 	int place = t->with_sidecar ? dip_sidecar_closing(&t->sidecar, s) : -1;
-	uint64_t durable = s->durable;
-	bool before = s->condemned;
+	bool told = s->condemned;
 	struct dip_error err;
 	int ret = dip_segment_close(s, &err);
 
-	dip_count(&c->arch_durable, s->durable - durable);
 	dip_sidecar_closed(&t->sidecar, place, s);
-	if (ret < 0)
-		count_error(s->condemned && !before ? &c->arch_condemned : &c->arch_segment_errors,
-			err.text);
+	if (ret < 0 && !told)
+		count_error(&counters()->arch_segment_errors, err.text);
+}
+
+unsigned int dip_tend_close(struct dip_tender *t, struct dip_segment **segments,
+	unsigned int retired, struct dip_segment **closed)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < retired; i++) {
+		if (!dip_segment_finished(segments[i]))
+			continue;
+		close_one(t, segments[i]);
+		closed[n++] = segments[i];
+	}
+	return n;
 }
 
 /* It can be made anew from the segments at any time: what fails is said once, and tried again. */

@@ -17,11 +17,15 @@ struct dip_tender {
 /* End the segment if it has been removed behind our back (arch_segment_errors). */
 void dip_tend_look(struct dip_segment *segment);
 
-/* Make durable and index what is written (arch_durable, or arch_condemned). */
-void dip_tend_sync(struct dip_tender *tender, struct dip_segment *segment);
+/* One round for all: cut those that are retired (the first ones), make durable and index what is
+ * written (arch_durable, or arch_condemned). Returns how many were condemned. */
+unsigned int dip_tend_sync(struct dip_tender *tender, struct dip_segment **segments,
+	unsigned int count, unsigned int retired);
 
-/* Close the segment and note it for run.h5. */
-void dip_tend_close(struct dip_tender *tender, struct dip_segment *segment);
+/* Close the retired ones that are finished, note them for run.h5, put them into closed. Returns how
+ * many. */
+unsigned int dip_tend_close(struct dip_tender *tender, struct dip_segment **segments,
+	unsigned int retired, struct dip_segment **closed);
 
 /* Bring run.h5 up to date when that is due, or now. */
 void dip_tend_sidecar(struct dip_tender *tender, bool now);

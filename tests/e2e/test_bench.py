@@ -147,6 +147,10 @@ def test_the_figures_of_the_archive(tmp_path):
     assert "--iodepth_batch_submit=16" in report["commands"]["archive 300x300, fio"]
     assert "main.nth_archive=1" in report["commands"]["archive 300x300"]
     assert "arch.checksum=false" in report["commands"]["archive 300x300, no checksum"]
+    # As often as the program: every second, in blocks.
+    assert "--fdatasync=2000 " in report["commands"]["archive 300x300, fio, synced"]
+    assert "sync_interval_ms" not in report["commands"]["archive 300x300, synced"]
+    assert figures["speed"]["fio, synced, ratio"]["median"] == pytest.approx(0.8)
     assert "expected 4 GB or more" in stdout
 
 

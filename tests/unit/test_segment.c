@@ -26,7 +26,8 @@
 
 static char folder[] = "/tmp/dip_segment_XXXXXX";
 static struct dip_segment_conf conf;
-static struct dip_segment segment = {.fd = -1, .idx_fd = -1}; /* large: not on the stack */
+static struct dip_segment segment = {
+	.fd = -1, .idx_fd = -1, .folder_fd = {-1, -1}}; /* large: not on the stack */
 
 static const char *path_of(const char *name)
 {
@@ -186,12 +187,16 @@ static void test_geometry(void **state)
 	assert_int_equal(dip_segment_capacity(&conf), 2);
 }
 
+static unsigned int sync_now(void)
+{
+	struct dip_segment *segments[] = {&segment};
+
+	return dip_segments_sync(segments, 1);
+}
+
 static void sync_and_index(int want)
 {
-	struct dip_error err = {""};
-
-	if (dip_segment_sync(&segment, &err) < 0)
-		fail_msg("%s", err.text);
+	assert_int_equal(sync_now(), 0);
 	assert_int_equal(dip_segment_write_index(&segment), want);
 }
 
@@ -527,42 +532,71 @@ static void take_notes(const char *suffix, unsigned int fail_at)
 	noting.truncate = noted_truncate;
 	noting.sync = planned_sync;
 	noting.rename = noted_rename;
+	noting.parallel = false;
 	conf.files = &noting;
 }
 
-/* The order that holds after a loss of power: the header before the name, the records before their
- * lines, the folder's entries before anything is promised. */
+/* The order that holds after a loss of power: header, name and records before their lines; and no
+ * sync at the opening, since a rotation would wait for it. */
 static void test_order(void **state)
 {
 	(void)state;
 	take_notes(NULL, 0);
 	open_segment(0);
-	assert_int_equal(strncmp(calls.text,
-				 "write frames_000000.npy.new\nsync frames_000000.npy.new\n"
-				 "rename frames_000000.npy.new frames_000000.npy\nsync run\n"
-				 "sync dip_segment_",
-				 strlen("write frames_000000.npy.new\nsync frames_000000.npy.new\n"
-					"rename frames_000000.npy.new frames_000000.npy\nsync run\n"
-					"sync dip_segment_")),
-		0);
+	assert_string_equal(calls.text, "write frames_000000.npy.new\n"
+					"rename frames_000000.npy.new frames_000000.npy\n");
 	calls.text[0] = '\0';
 	write_record(0, 5);
 	dip_segment_commit(&segment, 5);
+	assert_int_equal(dip_segment_write_index(&segment), 0); /* 5 is not durable: no line */
 	sync_and_index(0);
 	assert_int_equal(segment.durable, 1);
-	assert_string_equal(calls.text, "sync frames_000000.npy\nwrite frames_000000.idx\n"
-					"sync frames_000000.idx\n");
+	assert_int_equal(strncmp(calls.text, "sync frames_000000.npy\nsync run\nsync dip_segment_",
+				 strlen("sync frames_000000.npy\nsync run\nsync dip_segment_")),
+		0);
+	assert_string_equal(
+		strrchr(strrchr(calls.text, '_'), '\n') - strlen("write frames_000000.idx"),
+		"write frames_000000.idx\n");
+	text_is("frames_000000.idx", "5 4096\n");
 	calls.text[0] = '\0';
 	write_record(1, 6);
 	dip_segment_commit(&segment, 6);
-	assert_int_equal(dip_segment_write_index(&segment), 0); /* 6 is not durable: no line */
-	text_is("frames_000000.idx", "5 4096\n");
+	assert_int_equal(dip_segment_write_index(&segment), 0);
 	assert_string_equal(calls.text, "");
 	close_segment();
 	assert_string_equal(calls.text,
-		"write frames_000000.npy\ntruncate frames_000000.npy\nsync frames_000000.npy\n"
+		"write frames_000000.npy\ntruncate frames_000000.npy\n"
+		"sync frames_000000.npy\nsync frames_000000.idx\n"
 		"write frames_000000.idx\nsync frames_000000.idx\ntruncate frames_000000.idx\n");
 	text_is("frames_000000.idx", "5 4096\n6 8192\n");
+}
+
+/* Several segments in one round: each is judged by its own sync. */
+static void test_one_round(void **state)
+{
+	struct dip_segment other, *both[] = {&segment, &other};
+	struct dip_error err = {""};
+
+	(void)state;
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	take_notes("_000000.npy", 1);
+	assert_int_equal(dip_segment_open(&conf, 1, &other, &err), 0);
+	segment.conf = &conf;
+	assert_int_equal(pwrite(other.fd, "", 1, dip_segment_offset(&other, 0)), 1);
+	dip_segment_commit(&other, 1);
+	calls.text[0] = '\0';
+	assert_int_equal(dip_segments_sync(both, 2), 1);
+	assert_non_null(strstr(calls.text, "sync frames_000000.npy\nsync run\n"));
+	assert_non_null(strstr(calls.text, "sync frames_000001.npy\nsync run\n"));
+	assert_true(segment.condemned);
+	assert_int_equal(segment.durable, 0);
+	assert_false(other.condemned);
+	assert_int_equal(other.durable, 1);
+	assert_int_equal(other.folder_fd[0], -1);
+	assert_int_equal(dip_segment_close(&segment, &err), -EIO);
+	assert_int_equal(dip_segment_close(&other, &err), 0);
 }
 
 /* A failed sync is final: the segment is kept, marked, and never cut or called good, whatever a
@@ -580,12 +614,14 @@ static void test_condemned(void **state)
 	write_record(1, 1);
 	dip_segment_commit(&segment, 1);
 	assert_false(segment.ended);
-	assert_int_equal(dip_segment_sync(&segment, &err), -EIO);
-	assert_non_null(strstr(err.text, "/run/frames_000000.npy: sync: Input/output error; "
-					 "condemned, 1 frames in it may be lost"));
+	assert_int_equal(sync_now(), 1);
+	assert_int_equal(dip_segment_failure(&segment, &err), -EIO);
+	assert_non_null(
+		strstr(err.text, "/run/frames_000000.npy.condemned: sync: Input/output error; "
+				 "condemned, 1 frames in it may be lost"));
 	assert_true(segment.ended);
 	assert_int_equal(segment.durable, 1);
-	close_segment();
+	assert_int_equal(dip_segment_close(&segment, &err), -EIO);
 	assert_int_equal(entries(conf.dir), 2);
 	text_is("frames_000000.idx.condemned", "0 4096\n");
 	header_is("frames_000000.npy.condemned", 5);
@@ -608,18 +644,18 @@ static void test_condemned_at_close(void **state)
 	assert_int_equal(entries(conf.dir), 2);
 }
 
-/* A segment whose header or folder cannot be made durable is not made. */
-static void test_sync_fails_at_open(void **state)
+/* A name that cannot be made durable: nothing in the segment can be promised. */
+static void test_folder_sync_fails(void **state)
 {
-	static const char *const suffixes[] = {".npy.new", "run"};
-	struct dip_error err = {""};
-
 	(void)state;
-	for (unsigned int i = 0; i < 2; i++) {
-		take_notes(suffixes[i], 1);
-		assert_int_equal(dip_segment_open(&conf, 0, &segment, &err), -EIO);
-		assert_int_equal(entries(conf.dir), 0);
-	}
+	take_notes("run", 1);
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	assert_int_equal(sync_now(), 1);
+	assert_int_equal(segment.durable, 0);
+	assert_int_equal(dip_segment_write_index(&segment), 0);
+	text_is("frames_000000.idx.condemned", "");
 }
 
 /* An index that could not be made durable is written anew, all of it. */
@@ -628,13 +664,16 @@ static void test_index_sync_fails(void **state)
 	(void)state;
 	take_notes(".idx", 2);
 	open_segment(0);
-	for (unsigned int i = 0; i < 3; i++) {
+	for (unsigned int i = 0; i < 4; i++) {
 		write_record(i, i);
 		dip_segment_commit(&segment, i);
-		sync_and_index(i == 1 ? -EIO : 0);
-		assert_int_equal(segment.indexed, i == 1 ? 0 : i + 1);
+		assert_int_equal(sync_now(), 0);
+		assert_int_equal(segment.indexed, i == 2 ? 0 : i);
+		assert_int_equal(segment.idx_error, i == 2 ? EIO : 0);
+		assert_int_equal(dip_segment_write_index(&segment), 0);
+		assert_int_equal(segment.indexed, i + 1);
 	}
-	text_is("frames_000000.idx", "0 4096\n1 8192\n2 12288\n");
+	text_is("frames_000000.idx", "0 4096\n1 8192\n2 12288\n3 16384\n");
 	close_segment();
 }
 
@@ -724,7 +763,8 @@ int main(void)
 		TEST(test_order),
 		TEST(test_condemned),
 		TEST(test_condemned_at_close),
-		TEST(test_sync_fails_at_open),
+		TEST(test_one_round),
+		TEST(test_folder_sync_fails),
 		TEST(test_index_sync_fails),
 		cmocka_unit_test_setup_teardown(test_full_file_system, setup, teardown_mount),
 	};
