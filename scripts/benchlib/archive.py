@@ -17,6 +17,7 @@ from benchlib.threads import Threads, kernel_seconds, kernel_seconds_since
 HEADER, TRAILER, BLOCK = 4096, 40, 4096  # docs/archive.md
 GATHER = 262144                          # arch.io_buffer_bytes
 FASTEST = 6e9                            # no disk is expected to be faster, bytes/s
+SYNC_FIRST = 2**30                       # bytes fio syncs after when the program has not run yet
 LASTING = 4                              # GB a run, or a cache of the device may hold them
 
 # Writes in flight: fewer large ones keep a disk busy. What is asked for, None: nothing: the ratio
@@ -45,8 +46,8 @@ def gathered(shape):
 
 
 def slabs(shape):
-    """Enough for all writes in flight, and as many more to be filled meanwhile."""
-    return 2 * shape.depth * gathered(shape)
+    """Enough for all writes in flight, as many that wait, and as many more to be filled meanwhile."""
+    return 4 * shape.depth * gathered(shape)
 
 
 def chosen(options):
@@ -93,7 +94,7 @@ def settings(shape, checksum):
             zip(("row_start", "col_start", "row_end", "col_end"), (2, 2, 62, 62))]
     return ["main.nth_archive=1", "main.overrun=block", f"main.slabs={slabs(shape)}",
             "dma.pace_frames=false", "proc.results=none", "lcores.idle=busy",
-            f"arch.uring_qd={shape.depth}", f"arch.max_inflight={shape.depth * gathered(shape)}",
+            f"arch.uring_qd={shape.depth}", f"arch.max_inflight={2 * shape.depth * gathered(shape)}",
             f"arch.io_buffer_bytes={GATHER}", f"arch.block_bytes={BLOCK}",
             f"arch.checksum={str(checksum).lower()}", *(grid if shape.height < 300 else [])]
 
@@ -140,13 +141,19 @@ def figures(report, shape, threads, kernel):
             "longest_ms": report["latency"]["archived"]["max_ns"] / 1e6}
 
 
-def _program_run(options, name, shape, checksum, source, folder):
-    workers = cpus(options)[:2]
-    out = folder / "archive"
+# Like fio: one file, reserved in advance, no sync before its end. Else the defaults: segments of
+# 1 GiB, a sync every second.
+def _unsynced(options):
+    return ["arch.sync_interval_ms=0", f"arch.segment_bytes={int(FASTEST * options.seconds)}"]
+
+
+def _program_run(options, name, shape, folder, workers, more, checksum=True):
+    out, source = folder / "archive", folder / shape_name(shape)
     threads, before = Threads(), kernel_seconds()
     report = run_program(
         options, name, lcores(workers) + memory(options, _megabytes(shape)),
-        [*settings(shape, checksum), f"arch.arch_output_dir={out}"], source, folder, threads.look)
+        [*settings(shape, checksum), *more, f"arch.arch_output_dir={out}"], source, folder,
+        threads.look)
     result = figures(report, shape, threads, kernel_seconds_since(before))
     verify(options, folder / report["outputs"]["archive"], report["stats"]["arch_frames"])
     _settle()
@@ -163,23 +170,41 @@ def limits(shape):
     return found
 
 
-def _limit_run(options, name, depth, block, batch, folder):
+def _limit_run(options, name, depth, block, batch, folder, sync_every=0):
     huge = on_hugepages(options, 2 * block * depth // 2**20)
     rate = fio.write(name, folder / "fio.dat", options.seconds, block, depth, batch,
-                     int(FASTEST * options.seconds), cpus(options)[:2][-1], huge)
+                     int(FASTEST * options.seconds), cpus(options)[:2][-1], huge, sync_every)
     _settle()
     return rate
 
 
-def _runs(options, shape, source, folder):
-    name = f"archive {source.name}"
-    runs = {"program": lambda: _program_run(options, name, shape, True, source, folder)}
+def _runs(options, shape, folder):
+    """By name. On one lcore, so that a CPU is left for the disk as there is beside fio; what the
+    archiver takes is measured on an lcore of its own."""
+    name, one, two = f"archive {shape_name(shape)}", cpus(options)[:2][-1:], cpus(options)[:2]
+    blocks = 0  # that the program writes between two syncs
+
+    def program_synced():
+        nonlocal blocks
+        row = _program_run(options, f"{name}, synced", shape, folder, one, [])
+        blocks = max(1, round(row["fps"]))
+        return row
+
+    def fio_synced():
+        return _limit_run(options, f"{name}, fio, synced", shape.depth, stride(shape),
+                          shape.depth // 4, folder, blocks or SYNC_FIRST // stride(shape))
+
+    runs = {"program": lambda: _program_run(options, name, shape, folder, one,
+                                            _unsynced(options))}
     for limit, (block, batch) in limits(shape).items():
         runs[limit] = lambda args=(f"{name}, {limit}", shape.depth, block, batch): _limit_run(
             options, *args, folder)
+    runs["program, synced"], runs["fio, synced"] = program_synced, fio_synced
     if shape.cpu_us is not None:
+        runs["own lcore"] = lambda: _program_run(
+            options, f"{name}, own lcore", shape, folder, two, _unsynced(options))
         runs["no checksum"] = lambda: _program_run(
-            options, f"{name}, no checksum", shape, False, source, folder)
+            options, f"{name}, no checksum", shape, folder, two, _unsynced(options), False)
     return runs
 
 
@@ -200,6 +225,11 @@ def _show_speed(shape, results):
         result[name + ", ratio"] = show("  ratio to that", ratios(rates, results[name]), "")
     if shape.ratio is not None:
         result["bar"] = bar("ratio to fio", result["fio, ratio"]["median"], shape.ratio)
+    synced = column(results["program, synced"], "gbps")
+    result["program, synced"] = show("archived, synced every second", synced, "GB/s")
+    result["fio, synced"] = show("fio, synced as often", results["fio, synced"], "GB/s")
+    result["fio, synced, ratio"] = show("  ratio to that",
+                                        ratios(synced, results["fio, synced"]), "")
     least = min(column(rows, "gb"))
     if least < LASTING:
         print(f"  warning: a run of {least:.1f} GB; expected {LASTING} GB or more, or a cache of "
@@ -225,12 +255,12 @@ def _measure(options, shape, folder):
     # A few: they stay in a cache, so that the source is not what limits.
     source = random_frames(folder / shape_name(shape), shape.width, shape.height, 4)
     _settle()
-    results = alternate(_runs(options, shape, source, folder), options.repeat)
+    results = alternate(_runs(options, shape, folder), options.repeat)
     shutil.rmtree(source)
     print(f"archive {shape_name(shape)}: {shape.depth} writes in flight, {gathered(shape)} frames "
           f"a write; {sum(column(results['program'], 'gb')):.1f} GB verified")
-    result = {"speed": _show_speed(shape, results), "cpu": _show_cpu(results["program"], ""),
-              "runs": results}
+    result = {"speed": _show_speed(shape, results), "runs": results,
+              "cpu": _show_cpu(results["own lcore"], "") if "own lcore" in results else {}}
     if "no checksum" in results:
         result["cpu, no checksum"] = _show_cpu(results["no checksum"], ", no checksum")
     if shape.cpu_us is not None and result["cpu"]:
