@@ -66,7 +66,20 @@ static int save_cut(
 
 /* --- moving down --- */
 
-/* What is copied of the records first..end in one pass. */
+static int clear_pad(int fd, const struct dip_reader *r, uint64_t slot)
+{
+	size_t before = r->image_bytes + sizeof(struct dip_trailer);
+	uint8_t *zeros = calloc(1, r->stride - before + 1);
+	int ret = zeros == NULL ? -ENOMEM
+				: dip_write_at(fd, zeros, r->stride - before,
+					  dip_reader_offset(r, slot) + before);
+
+	free(zeros);
+	return ret;
+}
+
+/* What is copied of the records first..end in one pass. The padding goes with the trailer, as what
+ * it is: zeros. */
 enum part { CLEAR_TRAILER, IMAGE, TRAILER, RECORD };
 
 static int copy_part(int fd, struct dip_reader *r, const struct plan *p, uint64_t to,
@@ -88,7 +101,9 @@ static int copy_part(int fd, struct dip_reader *r, const struct plan *p, uint64_
 		else if (part == TRAILER)
 			ret = dip_write_at(fd, &record.trailer, sizeof(none), at + r->image_bytes);
 		else
-			ret = dip_write_at(fd, record.image, r->stride, at);
+			ret = dip_write_at(fd, record.image, r->image_bytes + sizeof(none), at);
+		if (ret == 0 && part >= TRAILER)
+			ret = clear_pad(fd, r, to);
 	}
 	return ret < 0 ? dip_fail(err, -ret,
 				 "%s: cannot be written: %s; mend that and recover it "
@@ -148,13 +163,28 @@ static int move_down(int fd, struct dip_reader *r, const struct plan *p, struct 
 	return ret;
 }
 
+/* A record that stays may have got to the disk without its padding, in whose place anything may
+ * lie. */
+static int mend_pads(int fd, const struct dip_reader *r, const struct plan *p)
+{
+	int ret = 0;
+
+	for (uint64_t i = 0; i < p->count && ret == 0; i++)
+		if (p->keep[i].pad_damaged && p->keep[i].slot == i)
+			ret = clear_pad(fd, r, i);
+	return ret;
+}
+
 /* --- the truth --- */
 
 static int cut_to_truth(int fd, const struct dip_reader *r, const struct plan *p)
 {
 	char header[DIP_HEADER_BYTES];
-	int ret = dip_segment_header(header, r->shape.width, r->shape.height, r->stride, p->count);
+	int ret = mend_pads(fd, r, p);
 
+	if (ret == 0)
+		ret = dip_segment_header(
+			header, r->shape.width, r->shape.height, r->stride, p->count);
 	if (ret == 0)
 		ret = dip_write_at(fd, header, sizeof(header), 0);
 	/* The header first and durable: until the file is cut too, it is known as torn. */

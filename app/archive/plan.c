@@ -21,7 +21,9 @@ static int add_keep(struct plan *p, const struct dip_record *record)
 	p->keep[p->count++] = (struct keep){.slot = record->slot,
 		.seq = record->trailer.seq,
 		.run_id = record->trailer.run_id,
-		.checksum = record->trailer.flags & DIP_TRAILER_CRC};
+		.timestamp_ns = record->trailer.timestamp_ns,
+		.checksum = record->trailer.flags & DIP_TRAILER_CRC,
+		.pad_damaged = record->pad_damaged};
 	return 0;
 }
 
@@ -93,29 +95,46 @@ static int by_run(const void *a, const void *b)
 }
 
 /* The id that most have; of several the least, so that it is the same at every try. */
-static int vote(const struct plan *p, const uint64_t *prefer, uint64_t *run_id)
+static int ask_most(const struct plan *p, uint64_t *run_id)
 {
 	struct keep *sorted = malloc((p->count + 1) * sizeof(*sorted));
 	uint64_t most = 0;
 
 	if (sorted == NULL)
 		return -ENOMEM;
-	if (p->count > 0)
-		memcpy(sorted, p->keep, p->count * sizeof(*sorted));
+	memcpy(sorted, p->keep, p->count * sizeof(*sorted));
 	qsort(sorted, p->count, sizeof(*sorted), by_run);
 	for (uint64_t i = 0, j; i < p->count; i = j) {
 		for (j = i; j < p->count && sorted[j].run_id == sorted[i].run_id;)
 			j++;
-		if (prefer != NULL && sorted[i].run_id == *prefer) {
-			*run_id = *prefer;
-			break;
-		}
 		if (j - i > most) {
 			most = j - i;
 			*run_id = sorted[i].run_id;
 		}
 	}
 	free(sorted);
+	return 0;
+}
+
+/* The newest of the records that vouch for themselves. */
+static const struct keep *newest(const struct plan *p)
+{
+	const struct keep *best = NULL;
+
+	for (uint64_t i = 0; i < p->count; i++)
+		if (p->keep[i].checksum &&
+			(best == NULL || p->keep[i].timestamp_ns > best->timestamp_ns))
+			best = &p->keep[i];
+	return best;
+}
+
+static int choose_run(const struct plan *p, const uint64_t *told, uint64_t *run_id)
+{
+	const struct keep *best = newest(p);
+
+	if (told == NULL && best == NULL)
+		return ask_most(p, run_id);
+	*run_id = told != NULL ? *told : best->run_id;
 	return 0;
 }
 
@@ -127,13 +146,13 @@ static int by_value(const void *a, const void *b)
 }
 
 static int drop_other_runs(
-	struct dip_reader *r, struct plan *p, const uint64_t *prefer, struct dip_error *err)
+	struct dip_reader *r, struct plan *p, const uint64_t *told, struct dip_error *err)
 {
 	uint64_t n = 0;
 
 	if (p->count == 0)
 		return 0;
-	if (vote(p, prefer, &r->run_id) < 0)
+	if (choose_run(p, told, &r->run_id) < 0)
 		return dip_fail(err, ENOMEM, "%s: out of memory", r->path);
 	r->has_run_id = true;
 	for (uint64_t i = 0; i < p->count; i++) {
@@ -143,6 +162,8 @@ static int drop_other_runs(
 			return dip_fail(err, ENOMEM, "%s: out of memory", r->path);
 	}
 	p->count = n;
+	if (newest(p) != NULL)
+		p->newest_ns = newest(p)->timestamp_ns;
 	/* The side file is in order of the segment. */
 	if (p->cut_count > 0)
 		qsort(p->cut, p->cut_count, sizeof(*p->cut), by_value);
@@ -209,16 +230,18 @@ static int drop_copies(struct dip_reader *r, struct plan *p, struct dip_error *e
 	return ret < 0 ? ret : 0;
 }
 
-int plan_make(struct dip_reader *r, const uint64_t *prefer, struct plan *p, struct dip_error *err)
+int plan_make(struct dip_reader *r, const uint64_t *run_id, struct plan *p, struct dip_error *err)
 {
 	int ret;
 
 	*p = (struct plan){0};
 	ret = scan(r, p, err);
 	if (ret == 0)
-		ret = drop_other_runs(r, p, prefer, err);
+		ret = drop_other_runs(r, p, run_id, err);
 	if (ret == 0)
 		ret = drop_copies(r, p, err);
+	for (uint64_t i = 0; i < p->count; i++)
+		p->pads += p->keep[i].pad_damaged;
 	return ret;
 }
 

@@ -11,8 +11,8 @@
 
 struct keep {
 	uint64_t slot; /* where it is */
-	uint64_t seq, run_id;
-	bool checksum;
+	uint64_t seq, run_id, timestamp_ns;
+	bool checksum, pad_damaged;
 };
 
 struct plan {
@@ -20,13 +20,16 @@ struct plan {
 	uint64_t count, room;
 	uint64_t *cut; /* slots of what is not kept, not all zeros, and nowhere else */
 	uint64_t cut_count, cut_room;
-	uint64_t copies; /* left by a recover that was interrupted: kept at a lower place */
+	uint64_t copies;    /* left by a recover that was interrupted: kept at a lower place */
+	uint64_t pads;      /* of what is kept, records with a damaged padding */
+	uint64_t newest_ns; /* of what is kept and has a checksum; 0: nothing has */
 };
 
-/* Read all of the segment. prefer: the run's id when other segments have told it, else NULL; the
- * id most records have is taken when no record has that one. Returns 0, or a negative errno with
- * *err. Free with plan_free, also on failure. Leaves reader->run_id at the id taken. */
-int plan_make(struct dip_reader *reader, const uint64_t *prefer, struct plan *plan,
+/* Read all of the segment. run_id: the only one whose records are kept; NULL: not known, then that
+ * of the newest record with a checksum, since what may lie in blocks that were used before is
+ * older, or without checksums that of most. Returns 0, or a negative errno with *err. Free with
+ * plan_free, also on failure. Leaves reader->run_id at the id taken. */
+int plan_make(struct dip_reader *reader, const uint64_t *run_id, struct plan *plan,
 	struct dip_error *err);
 void plan_free(struct plan *plan);
 

@@ -41,9 +41,11 @@ static void report(const struct dip_reader *r, const struct plan *p, bool change
 		printf(", %" PRIu64 " moved down", moves);
 	if (changed && r->promised == DIP_UNKNOWN)
 		printf(", header made anew, file cut to %" PRIu64 " records", p->count);
-	else if (changed)
+	else if (p->count != r->promised || p->count != r->records || r->rest > 0)
 		printf(", header and file cut from %" PRIu64 " to %" PRIu64 " records", r->promised,
 			p->count);
+	if (p->pads > 0)
+		printf(", padding of %" PRIu64 " mended", p->pads);
 	if (p->copies > 0)
 		printf(", %" PRIu64 " copies let go", p->copies);
 	if (cut_bytes > 0)
@@ -53,11 +55,39 @@ static void report(const struct dip_reader *r, const struct plan *p, bool change
 	printf("%s\n", changed || index == 1 ? "" : ", nothing to do");
 }
 
-static int recover(struct dip_reader *r, struct kin *kin, struct plan *p, struct dip_error *err)
+/* The run of a record that a line of the index names: such a record had become durable, so it is
+ * of the run that the segment belongs to. */
+static bool index_tells(struct dip_reader *r, uint64_t *run_id)
+{
+	struct dip_record record;
+	struct dip_index index;
+	bool told = false;
+
+	if (dip_index_read(r->path, &index, NULL) < 0)
+		return false;
+	for (uint64_t i = 0; i < index.count && !told; i++) {
+		uint64_t offset = index.lines[i].offset, slot = (offset - r->head) / r->stride;
+
+		if (index.lines[i].malformed || offset != dip_reader_offset(r, slot))
+			continue;
+		r->has_run_id = false;
+		told = dip_reader_read(r, slot, &record, NULL) == 0 && record.fault == DIP_GOOD &&
+		       record.trailer.seq == index.lines[i].seq;
+		if (told)
+			*run_id = record.trailer.run_id;
+	}
+	dip_index_free(&index);
+	return told;
+}
+
+static int recover(
+	struct dip_reader *r, const struct kin *kin, struct plan *p, struct dip_error *err)
 {
 	uint64_t cut_bytes = 0;
 	bool changed;
-	int ret = plan_make(r, kin->has_run_id ? &kin->run_id : NULL, p, err);
+	uint64_t run_id = kin->run_id;
+	bool told = index_tells(r, &run_id) || kin->has_run_id;
+	int ret = plan_make(r, told ? &run_id : NULL, p, err);
 
 	if (ret < 0)
 		return ret;
@@ -69,17 +99,13 @@ static int recover(struct dip_reader *r, struct kin *kin, struct plan *p, struct
 			"--shape and --block",
 			r->path, r->shape.height, r->shape.width, r->stride);
 	changed = p->count != r->promised || p->count != r->records || r->rest > 0 ||
-		  plan_moves(p) > 0;
+		  plan_moves(p) > 0 || p->pads > 0;
 	if (changed)
 		ret = plan_execute(r, p, &cut_bytes, err);
 	if (ret == 0)
 		ret = write_index(r, p, err);
 	if (ret < 0)
 		return ret;
-	if (p->count > 0 && !kin->has_run_id) {
-		kin->has_run_id = true;
-		kin->run_id = r->run_id;
-	}
 	report(r, p, changed, ret, cut_bytes);
 	return fflush(stdout) == 0 ? 0 : dip_fail(err, EIO, "standard output: cannot be written");
 }
@@ -111,7 +137,7 @@ static int open_segment(const char *path, const struct arguments *args, const st
 }
 
 /* The shape of the first segment whose header is whole. */
-static void ask_kin(const struct dip_run *run, struct kin *kin)
+static void ask_shape(const struct dip_run *run, struct kin *kin)
 {
 	struct dip_reader *r;
 
@@ -124,6 +150,38 @@ static void ask_kin(const struct dip_run *run, struct kin *kin)
 	}
 }
 
+/* Whose run it is: as the first index says that names anything; when none does, nothing had become
+ * durable, and the newest of all records decides, or, without checksums, the fullest segment. */
+static void ask_run_id(const struct dip_run *run, const struct arguments *args, struct kin *kin)
+{
+	uint64_t newest_ns = 0, most = 0;
+	struct dip_reader *r;
+	struct plan plan;
+
+	for (size_t i = 0; i < run->count && !kin->has_run_id; i++) {
+		if (open_segment(run->segments[i].path, args, kin, &r, NULL) < 0)
+			continue;
+		kin->has_run_id = index_tells(r, &kin->run_id);
+		dip_reader_close(r);
+	}
+	if (kin->has_run_id || run->count < 2)
+		return;
+	for (size_t i = 0; i < run->count; i++) {
+		if (open_segment(run->segments[i].path, args, kin, &r, NULL) < 0)
+			continue;
+		if (plan_make(r, NULL, &plan, NULL) == 0 && plan.count > 0 &&
+			(plan.newest_ns > newest_ns ||
+				(plan.newest_ns == newest_ns && plan.count > most))) {
+			newest_ns = plan.newest_ns;
+			most = plan.count;
+			kin->run_id = r->run_id;
+			kin->has_run_id = true;
+		}
+		plan_free(&plan);
+		dip_reader_close(r);
+	}
+}
+
 static enum status recover_run(const struct dip_run *run, const struct arguments *args)
 {
 	enum status status = STATUS_GOOD;
@@ -131,7 +189,8 @@ static enum status recover_run(const struct dip_run *run, const struct arguments
 	struct kin kin = {0};
 	struct dip_error err;
 
-	ask_kin(run, &kin);
+	ask_shape(run, &kin);
+	ask_run_id(run, args, &kin);
 	for (size_t i = 0; i < run->count; i++) {
 		struct plan plan;
 		int ret = open_segment(run->segments[i].path, args, &kin, &r, &err);
