@@ -45,12 +45,12 @@ int build_decision(struct pipeline *p, struct dip_error *err)
 			s->pois.fp_target, s->pois.max_k, &p->threshold, err);
 	if (ret < 0)
 		return ret;
-	conf.threshold = p->threshold.t;
 	conf.width = p->info.width;
 	conf.height = p->info.height;
 	ret = dip_sites_grid(&grid, p->info.width, p->info.height, &sites, err);
 	if (ret < 0)
 		return ret;
+	dip_sites_poisson(&sites, s->pois.lambda_empty, s->pois.lambda_occ, &p->threshold);
 	ret = ops->create(&p->detector, &conf, err);
 	dip_sites_free(&sites);
 	return ret;

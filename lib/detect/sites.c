@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -8,9 +9,6 @@
 
 #define SITES_MAX 100000
 #define FRAME_MAX 65535
-/* 65,537 pixels of 65,535 add up to 2^32 - 1. */
-#define BOX_PIXELS_MAX 65537
-
 /* One direction of the grid: its numbers and what they are called. */
 struct axis {
 	const char *start_key, *end_key, *roi_key, *frame_key;
@@ -89,12 +87,12 @@ static int check_grid(const struct axis *rows, const struct axis *cols, struct d
 	if (outside >= 0)
 		return fail_outside(cols, outside, rows, cols, err);
 	pixels = rows->roi * cols->roi;
-	if (pixels > BOX_PIXELS_MAX)
+	if (pixels > DIP_SITE_PIXELS)
 		return dip_fail(err, EINVAL,
 			"pois.roi_h, pois.roi_w: found %" PRId64 "x%" PRId64 " = %" PRId64
 			" pixels, expected at most %d, since the sum of more could exceed "
 			"32 bits; make the ROI smaller",
-			rows->roi, cols->roi, pixels, BOX_PIXELS_MAX);
+			rows->roi, cols->roi, pixels, DIP_SITE_PIXELS);
 	if (boxes_along(rows) * boxes_along(cols) > SITES_MAX)
 		return dip_fail(err, EINVAL,
 			"pois.row_end, pois.col_end: found %" PRId64 " rows of %" PRId64
@@ -132,16 +130,34 @@ int dip_sites_grid(const struct dip_grid *grid, uint32_t width, uint32_t height,
 			site[i++] = (struct dip_site){.row = (uint16_t)row,
 				.col = (uint16_t)col,
 				.h = (uint16_t)rows.roi,
-				.w = (uint16_t)cols.roi};
+				.w = (uint16_t)cols.roi,
+				.name = "",
+				.lambda_empty = NAN,
+				.lambda_occ = NAN,
+				.false_positive = NAN,
+				.false_negative = NAN};
 	}
-	out->count = count;
-	out->site = site;
+	*out = (struct dip_sites){.count = count, .site = site};
 	return 0;
+}
+
+void dip_sites_poisson(struct dip_sites *sites, double lambda_empty, double lambda_occ,
+	const struct dip_threshold *threshold)
+{
+	for (unsigned int i = 0; i < sites->count; i++) {
+		struct dip_site *s = &sites->site[i];
+
+		s->threshold = threshold->t;
+		s->lambda_empty = lambda_empty;
+		s->lambda_occ = lambda_occ;
+		s->false_positive = threshold->false_positive;
+		s->false_negative = threshold->false_negative;
+	}
 }
 
 void dip_sites_free(struct dip_sites *sites)
 {
 	free(sites->site);
-	sites->site = NULL;
-	sites->count = 0;
+	free(sites->store);
+	*sites = (struct dip_sites){0};
 }

@@ -3,17 +3,27 @@
 
 #include <stdint.h>
 
+#include "detect/threshold.h"
 #include "util/error.h"
 
-/* A site: a box of pixels whose sum is compared with a threshold. */
+/* A site's pixels at most: so many of 65,535 add up to 2^32 - 1. */
+#define DIP_SITE_PIXELS 65537
+
+/* A site: a patch of pixels whose weighted sum is compared with a threshold. */
 struct dip_site {
-	uint16_t row, col; /* top left pixel */
-	uint16_t h, w;     /* pixels */
+	uint16_t row, col;      /* top left pixel */
+	uint16_t h, w;          /* pixels */
+	const int16_t *weights; /* row-major h * w, NULL: all ones; owned by its dip_sites */
+	const char *name;       /* "" for none; owned by its dip_sites */
+	int64_t threshold;      /* counts: occupied iff the sum >= threshold */
+	double lambda_empty, lambda_occ;       /* mean counts; NaN: unknown */
+	double false_positive, false_negative; /* predicted; NaN: unknown */
 };
 
 struct dip_sites {
 	unsigned int count;
-	struct dip_site *site; /* row-major over the grid; owned */
+	struct dip_site *site; /* in the order of the results; owned */
+	void *store;           /* names and weights; owned; NULL for a grid */
 };
 
 /* The original's grid: boxes of roi_h x roi_w whose top left corners are at row_start,
@@ -25,9 +35,13 @@ struct dip_grid {
 
 /* Lay out the grid on a frame of width x height pixels. Refused with -EINVAL and one line naming
  * the pois.* key: an ROI of zero size, no ROI at all, a box that leaves the frame, more than
- * 100,000 sites, a box whose sum could exceed 32 bits. On success the caller frees
- * out with dip_sites_free. */
+ * 100,000 sites, a box of more than 65,537 pixels. Thresholds are 0 and what else is known of a
+ * site is NaN until dip_sites_poisson. On success the caller frees out with dip_sites_free. */
 int dip_sites_grid(const struct dip_grid *grid, uint32_t width, uint32_t height,
 	struct dip_sites *out, struct dip_error *err);
+
+/* Every site gets this threshold, which those mean counts gave. */
+void dip_sites_poisson(struct dip_sites *sites, double lambda_empty, double lambda_occ,
+	const struct dip_threshold *threshold);
 
 void dip_sites_free(struct dip_sites *sites);

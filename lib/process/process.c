@@ -40,7 +40,7 @@ struct dip_process {
 	struct counters *counters;
 	struct dip_histogram *latency;
 	double ns_per_tsc;
-	uint32_t *sums;
+	void *sums;                  /* int32_t or int64_t, as the detector says */
 	struct dip_result *unwanted; /* takes results when nobody wants them */
 	bool discard;                /* atomic, written by the control thread */
 };
@@ -108,8 +108,8 @@ int dip_process_create(const struct dip_process_conf *conf, struct dip_process *
 	p->counters = &all_counters[conf->index];
 	p->latency = &latency[conf->index];
 	p->ns_per_tsc = 1e9 / rte_get_tsc_hz();
-	p->sums = rte_zmalloc_socket(
-		"dip_process", (sites + 16) * sizeof(*p->sums), RTE_CACHE_LINE_SIZE, conf->socket);
+	p->sums = rte_zmalloc_socket("dip_process", sites * dip_detector_sum_bytes(conf->detector),
+		RTE_CACHE_LINE_SIZE, conf->socket);
 	p->unwanted =
 		rte_zmalloc_socket("dip_process", sizeof(*p->unwanted) + dip_occupancy_bytes(sites),
 			RTE_CACHE_LINE_SIZE, conf->socket);

@@ -64,13 +64,15 @@ static struct dip_detector *make_detector(const struct dip_npy_set *set, const s
 	struct dip_detector_conf conf = {.width = width,
 		.height = height,
 		.sites = &sites,
-		.threshold = 5,
 		.kernel = "auto"};
+	const struct dip_threshold threshold = {.t = 5};
 	struct dip_detector *det;
 	struct dip_error err;
 
-	if (dip_sites_grid(grid, width, height, &sites, &err) < 0 ||
-		dip_detector_find("box")->create(&det, &conf, &err) < 0)
+	if (dip_sites_grid(grid, width, height, &sites, &err) < 0)
+		die(&err);
+	dip_sites_poisson(&sites, 0.5, 10, &threshold);
+	if (dip_detector_find("box")->create(&det, &conf, &err) < 0)
 		die(&err);
 	dip_sites_free(&sites);
 	return det;
@@ -98,7 +100,7 @@ int main(int argc, char **argv)
 	double seconds, begin, elapsed;
 	size_t bytes, stride;
 	uint8_t *store, *slab;
-	uint32_t *sums;
+	void *sums;
 	uint8_t *bits;
 
 	if (argc != 4 && argc != 10) {
@@ -118,7 +120,7 @@ int main(int argc, char **argv)
 	count = dip_npy_set_frames(set);
 	store = load(set, stride);
 	slab = reserve(stride);
-	sums = reserve((det->sites + 64) * sizeof(*sums));
+	sums = reserve(det->sites * dip_detector_sum_bytes(det));
 	bits = reserve(dip_occupancy_bytes(det->sites));
 	seconds = atof(argv[2]);
 	begin = now();

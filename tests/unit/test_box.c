@@ -68,15 +68,17 @@ static void fenced_close(struct fenced *f)
 
 /* NULL when this CPU lacks the kernel. */
 static struct dip_detector *detector(const char *kernel, uint32_t width, uint32_t height,
-	const struct dip_sites *sites, uint32_t threshold)
+	const struct dip_sites *sites, int64_t threshold)
 {
-	const struct dip_detector_conf conf = {width, height, sites, threshold, kernel};
+	const struct dip_detector_conf conf = {width, height, sites, kernel};
 	const struct dip_detector_ops *ops = dip_detector_find("box");
 	struct dip_detector *det = NULL;
 	struct dip_error err;
 	int rc;
 
 	assert_non_null(ops);
+	for (unsigned int i = 0; i < sites->count; i++)
+		sites->site[i].threshold = threshold;
 	rc = ops->create(&det, &conf, &err);
 	if (rc == -ENOTSUP)
 		return NULL;
@@ -86,9 +88,9 @@ static struct dip_detector *detector(const char *kernel, uint32_t width, uint32_
 }
 
 /* By the definition, for the scalar kernel too. */
-static uint64_t sum_of(const uint16_t *pixels, uint32_t width, const struct dip_site *site)
+static int64_t sum_of(const uint16_t *pixels, uint32_t width, const struct dip_site *site)
 {
-	uint64_t sum = 0;
+	int64_t sum = 0;
 
 	for (uint32_t r = site->row; r < (uint32_t)site->row + site->h; r++) {
 		for (uint32_t c = site->col; c < (uint32_t)site->col + site->w; c++)
@@ -98,38 +100,49 @@ static uint64_t sum_of(const uint16_t *pixels, uint32_t width, const struct dip_
 }
 
 /* Room for that many sums with a canary behind it. */
-static uint32_t *sums_new(unsigned int count)
+static void *sums_new(const struct dip_detector *det)
 {
-	uint32_t *sums = aligned_alloc(64, ((size_t)count * 4 + 4 + 63) / 64 * 64);
+	size_t bytes = det->sites * dip_detector_sum_bytes(det);
+	uint8_t *sums = aligned_alloc(64, (bytes + 8 + 63) / 64 * 64);
 
 	assert_non_null(sums);
-	memset(sums, 0xa5, (size_t)count * 4 + 4);
+	memset(sums, 0xa5, bytes + 8);
 	return sums;
+}
+
+/* The canary is alive. */
+static void sums_free(const struct dip_detector *det, void *sums)
+{
+	uint8_t *end = (uint8_t *)sums + det->sites * dip_detector_sum_bytes(det);
+
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(end[i], 0xa5);
+	free(sums);
 }
 
 static void check_kernel(const char *kernel, const uint16_t *pixels, uint32_t width,
 	uint32_t height, const struct dip_sites *sites)
 {
 	struct dip_detector *det = detector(kernel, width, height, sites, 0);
-	uint32_t *sums;
+	void *sums;
 
 	if (det == NULL)
 		return;
 	assert_string_equal(det->kernel, kernel);
 	assert_int_equal(det->sites, sites->count);
-	sums = sums_new(sites->count);
+	sums = sums_new(det);
 	det->ops->sums(det, pixels, sums);
 	for (unsigned int i = 0; i < sites->count; i++) {
 		const struct dip_site *s = &sites->site[i];
 
-		if (sums[i] != sum_of(pixels, width, s))
-			fail_msg("%s, frame %ux%u, site %u (row %u, col %u, %ux%u): found %u, "
-				 "expected %lu",
-				kernel, height, width, i, s->row, s->col, s->h, s->w, sums[i],
-				(unsigned long)sum_of(pixels, width, s));
+		if (dip_detector_sum(det, sums, i) != sum_of(pixels, width, s))
+			fail_msg("%s, frame %ux%u, site %u (row %u, col %u, %ux%u): found %ld, "
+				 "expected %ld",
+				kernel, height, width, i, s->row, s->col, s->h, s->w,
+				(long)dip_detector_sum(det, sums, i),
+				(long)sum_of(pixels, width, s));
 	}
-	assert_int_equal(sums[sites->count], 0xa5a5a5a5);
-	free(sums);
+	sums_free(det, sums);
 	det->ops->destroy(det);
 }
 
@@ -265,7 +278,7 @@ static void test_wide_rows(void **state)
 /* Any sites in any order, overlapping or twice the same, beside rows of a grid. */
 static void test_irregular(void **state)
 {
-	struct dip_site site[400];
+	struct dip_site site[400] = {0};
 	const struct dip_sites sites = {COUNT(site), site};
 	struct fenced f;
 
@@ -298,12 +311,12 @@ static void test_irregular(void **state)
 }
 
 static void check_bits(
-	const char *kernel, const uint16_t *pixels, unsigned int count, uint32_t threshold)
+	const char *kernel, const uint16_t *pixels, unsigned int count, int64_t threshold)
 {
 	const struct dip_grid grid = {.row_end = 1, .col_end = count, .roi_h = 1, .roi_w = 1};
 	unsigned int bytes = dip_occupancy_bytes(count), occupied = 0;
-	uint32_t *sums = sums_new(count);
 	struct dip_detector *det;
+	void *sums;
 	struct dip_sites sites;
 	struct dip_error err;
 	uint8_t bits[72];
@@ -312,6 +325,7 @@ static void check_bits(
 	det = detector(kernel, count, 1, &sites, threshold);
 	dip_sites_free(&sites); /* copied, so gone before use */
 	if (det != NULL) {
+		sums = sums_new(det);
 		memset(bits, 0xff, sizeof(bits));
 		occupied = det->ops->detect(det, pixels, sums, bits);
 		for (unsigned int i = 0; i < bytes * 8; i++) {
@@ -322,17 +336,16 @@ static void check_bits(
 		}
 		assert_int_equal(occupied, 0);
 		assert_int_equal(bits[bytes], 0xff);
-		assert_int_equal(sums[count], 0xa5a5a5a5);
+		sums_free(det, sums);
 		det->ops->destroy(det);
 	}
-	free(sums);
 }
 
 /* Every number of sites around whole vectors, bytes and words of bits. */
 static void test_bits(void **state)
 {
-	static const uint32_t thresholds[] = {
-		0, 1, 30000, 32768, 65535, 65536, 0x80000000, UINT32_MAX};
+	static const int64_t thresholds[] = {0, 1, 30000, 32768, 65535, 65536, INT32_MAX, -5,
+		INT32_MAX + 1ll, UINT32_MAX, INT64_MAX, INT64_MIN};
 	static uint16_t pixels[512] __attribute__((aligned(64)));
 
 	(void)state;
@@ -349,34 +362,49 @@ static void test_bits(void **state)
 	}
 }
 
-/* Sums above 2^31 are compared as unsigned. */
-static void test_threshold_unsigned(void **state)
+/* 32 bits are enough exactly as long as they hold the sum and its distance from the limit. */
+static void test_width(void **state)
 {
-	static uint16_t pixels[65535] __attribute__((aligned(64)));
-	static const uint32_t full = 65535u * 65535u;
+	static uint16_t pixels[65537] __attribute__((aligned(64)));
 	static const struct {
-		uint32_t threshold;
-		unsigned int occupied;
-	} row[] = {{full, 1}, {full - 1, 1}, {full + 1, 0}, {1, 1}, {0, 1}, {UINT32_MAX, 0}};
-	struct dip_site site = {0, 0, 1, 65535};
-	const struct dip_sites sites = {1, &site};
+		uint16_t h, w;
+		int64_t below; /* the threshold is so much below the greatest sum */
+		bool wide;
+	} row[] = {
+		{1, 32768, 0, false},
+		{1, 32768, INT32_MAX, false},
+		{1, 32768, INT32_MAX + 1ll, true},
+		{1, 32768, -32767, false}, /* T = 2^31 - 1 */
+		{1, 32768, -32768, true},
+		{1, 32769, 0, true},
+		{1, 32769, 1, true},
+		{1, 65535, 0, true},
+		{1, 65535, -1, true},
+		{1, 1, INT64_MAX, true},
+		{1, 1, -(INT64_MAX - 65535), true},
+	};
 	const char *const all[] = {"scalar", kernels[0], kernels[1]};
 
 	(void)state;
 	fill(pixels, COUNT(pixels), ONES);
 	for (size_t k = 0; k < COUNT(all); k++) {
 		for (size_t i = 0; i < COUNT(row); i++) {
+			struct dip_site site = {0, 0, row[i].h, row[i].w};
+			const struct dip_sites sites = {1, &site};
+			int64_t most = (int64_t)row[i].h * row[i].w * UINT16_MAX;
 			struct dip_detector *det =
-				detector(all[k], 65535, 1, &sites, row[i].threshold);
-			uint32_t sum __attribute__((aligned(64)));
+				detector(all[k], row[i].w, row[i].h, &sites, most - row[i].below);
+			int64_t sum __attribute__((aligned(64)));
 			uint8_t bits[8];
 
 			if (det == NULL)
 				break;
+			assert_int_equal(det->wide, row[i].wide);
+			assert_int_equal(det->limit[0], most - row[i].below);
 			assert_int_equal(
-				det->ops->detect(det, pixels, &sum, bits), row[i].occupied);
-			assert_int_equal(bits[0], row[i].occupied);
-			assert_int_equal(sum, full);
+				det->ops->detect(det, pixels, &sum, bits), row[i].below >= 0);
+			assert_int_equal(bits[0], row[i].below >= 0);
+			assert_int_equal(dip_detector_sum(det, &sum, 0), most);
 			det->ops->destroy(det);
 		}
 	}
@@ -386,7 +414,7 @@ static void test_create_errors(void **state)
 {
 	struct dip_site site = {0, 0, 10, 10};
 	struct dip_sites sites = {1, &site};
-	struct dip_detector_conf conf = {300, 300, &sites, 5, "sse9"};
+	struct dip_detector_conf conf = {300, 300, &sites, "sse9"};
 	const struct dip_detector_ops *ops = dip_detector_find("box");
 	struct dip_detector *det = NULL;
 	struct dip_error err;
@@ -417,7 +445,7 @@ static void test_choice(void **state)
 {
 	struct dip_site site = {0, 0, 1, 1};
 	const struct dip_sites sites = {1, &site};
-	struct dip_detector_conf conf = {300, 300, &sites, 5, NULL};
+	struct dip_detector_conf conf = {300, 300, &sites, NULL};
 	const struct dip_detector_ops *ops = dip_detector_find("box");
 	const char *best = "scalar";
 	struct dip_detector *det;
@@ -466,9 +494,9 @@ static bool load_sample(const char *folder, unsigned int index, uint16_t *pixels
 
 static void check_samples(const char *folder, const char *kernel)
 {
-	static const uint32_t first[] = {16, 13, 7, 0, 10, 6, 10, 12, 11, 7};
+	static const int32_t first[] = {16, 13, 7, 0, 10, 6, 10, 12, 11, 7};
 	static uint16_t pixels[300 * 300] __attribute__((aligned(64)));
-	static uint32_t sums[400] __attribute__((aligned(64)));
+	static int32_t sums[400] __attribute__((aligned(64)));
 	const struct dip_grid grid = {50, 50, 250, 250, 10, 10};
 	unsigned int occupied, all_occupied = 0, all = 0, frame;
 	struct dip_detector *det;
@@ -531,7 +559,7 @@ int main(void)
 		cmocka_unit_test(test_wide_rows),
 		cmocka_unit_test(test_irregular),
 		cmocka_unit_test(test_bits),
-		cmocka_unit_test(test_threshold_unsigned),
+		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_sample_images),
 	};
 

@@ -32,9 +32,10 @@ struct box_run {
 struct box {
 	struct dip_detector det; /* first: what the caller holds */
 	const struct box_kernel *kernel;
-	size_t stride; /* pixels from one row to the next */
-	size_t pixels; /* of the frame: no kernel reads at or beyond this offset */
-	uint32_t threshold;
+	size_t stride;    /* pixels from one row to the next */
+	size_t pixels;    /* of the frame: no kernel reads at or beyond this offset */
+	int64_t *limit;   /* of each site */
+	int32_t *limit32; /* the same when sums are 32 bits wide, padded to whole vectors */
 	unsigned int runs;
 	struct box_run run[];
 };
@@ -46,10 +47,10 @@ struct box_kernel {
 	const char *needs;       /* of the CPU, for messages */
 	bool (*supported)(void); /* by this CPU */
 	void (*sums)(const struct box *box, const uint16_t *pixels, uint32_t *sums);
-	/* Set bit i of bits iff sums[i] >= threshold, i < count; bits is zeroed by the caller.
+	/* Set bit i of bits iff sums[i] >= limits[i], i < count; bits is zeroed by the caller.
 	 * Returns how many were set. */
 	unsigned int (*compare)(
-		const uint32_t *sums, unsigned int count, uint32_t threshold, uint8_t *bits);
+		const int32_t *sums, const int32_t *limits, unsigned int count, uint8_t *bits);
 };
 
 extern const struct box_kernel box_kernel_scalar;

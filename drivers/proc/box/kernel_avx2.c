@@ -248,17 +248,16 @@ AVX2 static void avx2_sums(const struct box *box, const uint16_t *pixels, uint32
 }
 
 AVX2 static unsigned int avx2_compare(
-	const uint32_t *sums, unsigned int count, uint32_t threshold, uint8_t *bits)
+	const int32_t *sums, const int32_t *limits, unsigned int count, uint8_t *bits)
 {
-	const __m256i t = _mm256_set1_epi32((int)threshold);
 	unsigned int occupied = 0;
 
 	for (unsigned int i = 0; i < count; i += 8) {
 		__m256i valid = first32(count - i < 8 ? count - i : 8);
-		__m256i s = _mm256_maskload_epi32((const int *)sums + i, valid);
-		/* There is no unsigned comparison: s >= t iff s is the greater of the two. */
-		__m256i ge = _mm256_cmpeq_epi32(_mm256_max_epu32(s, t), s);
-		int set = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_and_si256(ge, valid)));
+		__m256i s = _mm256_maskload_epi32(sums + i, valid);
+		__m256i t = _mm256_maskload_epi32(limits + i, valid);
+		__m256i lt = _mm256_cmpgt_epi32(t, s);
+		int set = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_andnot_si256(lt, valid)));
 
 		bits[i / 8] = (uint8_t)set;
 		occupied += (unsigned int)__builtin_popcount((unsigned int)set);

@@ -232,15 +232,15 @@ AVX512 static void avx512_sums(const struct box *box, const uint16_t *pixels, ui
 }
 
 AVX512 static unsigned int avx512_compare(
-	const uint32_t *sums, unsigned int count, uint32_t threshold, uint8_t *bits)
+	const int32_t *sums, const int32_t *limits, unsigned int count, uint8_t *bits)
 {
-	const __m512i t = _mm512_set1_epi32((int)threshold);
 	unsigned int occupied = 0;
 
 	for (unsigned int i = 0; i < count; i += 16) {
 		__mmask16 valid = count - i >= 16 ? 0xffff : (__mmask16)((1u << (count - i)) - 1);
 		__m512i s = _mm512_maskz_loadu_epi32(valid, sums + i);
-		uint16_t set = _mm512_mask_cmpge_epu32_mask(valid, s, t);
+		__m512i t = _mm512_maskz_loadu_epi32(valid, limits + i);
+		uint16_t set = _mm512_mask_cmpge_epi32_mask(valid, s, t);
 
 		memcpy(bits + i / 8, &set, sizeof(set));
 		occupied += (unsigned int)__builtin_popcount(set);

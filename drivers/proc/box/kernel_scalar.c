@@ -31,12 +31,12 @@ static void scalar_sums(const struct box *box, const uint16_t *pixels, uint32_t 
 }
 
 static unsigned int scalar_compare(
-	const uint32_t *sums, unsigned int count, uint32_t threshold, uint8_t *bits)
+	const int32_t *sums, const int32_t *limits, unsigned int count, uint8_t *bits)
 {
 	unsigned int occupied = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
-		unsigned int bit = sums[i] >= threshold;
+		unsigned int bit = sums[i] >= limits[i];
 
 		bits[i / 8] |= (uint8_t)(bit << i % 8);
 		occupied += bit;
