@@ -75,7 +75,7 @@ static const struct dip_option rows[] = {
 	ENUM(proc, results, "text", "text|none", "what is written for each processed frame"),
 	INT(proc, results_window, "16384", 64, 1048576, "frames",
 		"results that may wait to be written, for each lane"),
-	STRING(proc, detector, "box", "the detector that decides which sites are occupied"),
+	STRING(proc, detector, "patch", "the detector that decides which sites are occupied"),
 	STRING(proc, kernel, "auto",
 		"its inner loop: auto (the fastest this CPU has), scalar, avx2, avx512"),
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "detect/pixels.h"
 #include "detect/sites.h"
 
 /* A detector decides which sites of a frame are occupied. Drivers in drivers/proc/ register
@@ -14,6 +15,7 @@
 struct dip_detector_conf {
 	uint32_t width, height; /* of the frame, pixels */
 	const struct dip_sites *sites;
+	const struct dip_pixels *pixels; /* NULL: pixels count what they are */
 	const char *kernel; /* "auto", "scalar", "avx2", "avx512", ... */
 };
 

@@ -72,7 +72,7 @@ static struct dip_detector *make_detector(const struct dip_npy_set *set, const s
 	if (dip_sites_grid(grid, width, height, &sites, &err) < 0)
 		die(&err);
 	dip_sites_poisson(&sites, 0.5, 10, &threshold);
-	if (dip_detector_find("box")->create(&det, &conf, &err) < 0)
+	if (dip_detector_find("patch")->create(&det, &conf, &err) < 0)
 		die(&err);
 	dip_sites_free(&sites);
 	return det;

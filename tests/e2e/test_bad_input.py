@@ -175,7 +175,7 @@ SETTINGS = [
     ("arch.format", "tiff", ["tiff", "npy", "raw"]), ("arch.arch_output_prefix", "a/b", ["a/b"]),
     ("arch.arch_output_prefix", '""', ["arch.arch_output_prefix"]),
     ("proc.ring_size", 0, ["0", "1"]), ("proc.interval_print", 0, ["0", "1"]),
-    ("proc.detector", "bix", ["bix", "box"]), ("proc.kernel", "mmx", ["mmx", "scalar"]),
+    ("proc.detector", "pitch", ["pitch", "patch"]), ("proc.kernel", "mmx", ["mmx", "scalar"]),
     ("dma.thread_nice", 20, ["20", "19"]), ("dma.cpu_affinity", 1023, ["1023"]),
 ]
 

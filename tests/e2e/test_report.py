@@ -142,7 +142,7 @@ def test_what_informs_needs_no_source(dip):
     version = _print(["--version"], dip.folder)
     assert re.fullmatch(r"dma-image-processor \d+\.\d+\.\d+\n", version)
     listed = _print(["--list-drivers"], dip.folder)
-    for name in ("dma_file", "dma_null", "dma_error", "box", "uring", "pwrite"):
+    for name in ("dma_file", "dma_null", "dma_error", "patch", "uring", "pwrite"):
         assert re.search(rf"^  .*\b{name}\b", listed, re.M)
 
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -67,18 +68,20 @@ static void fenced_close(struct fenced *f)
 }
 
 /* NULL when this CPU lacks the kernel. */
-static struct dip_detector *detector(const char *kernel, uint32_t width, uint32_t height,
-	const struct dip_sites *sites, int64_t threshold)
+static struct dip_detector *detector_of(const char *kernel, uint32_t width, uint32_t height,
+	const struct dip_sites *sites, const struct dip_pixels *pixels)
 {
-	const struct dip_detector_conf conf = {width, height, sites, kernel};
-	const struct dip_detector_ops *ops = dip_detector_find("box");
+	const struct dip_detector_conf conf = {.width = width,
+		.height = height,
+		.sites = sites,
+		.pixels = pixels,
+		.kernel = kernel};
+	const struct dip_detector_ops *ops = dip_detector_find("patch");
 	struct dip_detector *det = NULL;
 	struct dip_error err;
 	int rc;
 
 	assert_non_null(ops);
-	for (unsigned int i = 0; i < sites->count; i++)
-		sites->site[i].threshold = threshold;
 	rc = ops->create(&det, &conf, &err);
 	if (rc == -ENOTSUP)
 		return NULL;
@@ -87,14 +90,37 @@ static struct dip_detector *detector(const char *kernel, uint32_t width, uint32_
 	return det;
 }
 
-/* By the definition, for the scalar kernel too. */
-static int64_t sum_of(const uint16_t *pixels, uint32_t width, const struct dip_site *site)
+static struct dip_detector *detector(const char *kernel, uint32_t width, uint32_t height,
+	const struct dip_sites *sites, int64_t threshold)
+{
+	for (unsigned int i = 0; i < sites->count; i++)
+		sites->site[i].threshold = threshold;
+	return detector_of(kernel, width, height, sites, NULL);
+}
+
+/* What a pixel adds, by the definition, for the scalar kernel too; without maps that divide. */
+static int64_t value_at(const uint16_t *pixels, const struct dip_pixels *p, size_t at)
+{
+	if (p == NULL)
+		return pixels[at];
+	if (p->hot != NULL && p->hot[at] != 0)
+		return 0;
+	if (p->least > 0)
+		return (pixels[at] - (p->offset != NULL ? p->offset[at] : 0)) /
+			       (p->gain != NULL ? p->gain[at] : 1) >=
+		       p->least;
+	return pixels[at] - (int64_t)(p->offset != NULL ? p->offset[at] : 0);
+}
+
+static int64_t sum_under(const uint16_t *pixels, uint32_t width, const struct dip_site *site,
+	const struct dip_pixels *p)
 {
 	int64_t sum = 0;
 
-	for (uint32_t r = site->row; r < (uint32_t)site->row + site->h; r++) {
-		for (uint32_t c = site->col; c < (uint32_t)site->col + site->w; c++)
-			sum += pixels[(size_t)r * width + c];
+	for (uint32_t k = 0; k < (uint32_t)site->h * site->w; k++) {
+		size_t at = (size_t)(site->row + k / site->w) * width + site->col + k % site->w;
+
+		sum += value_at(pixels, p, at) * (site->weights != NULL ? site->weights[k] : 1);
 	}
 	return sum;
 }
@@ -121,37 +147,45 @@ static void sums_free(const struct dip_detector *det, void *sums)
 }
 
 static void check_kernel(const char *kernel, const uint16_t *pixels, uint32_t width,
-	uint32_t height, const struct dip_sites *sites)
+	uint32_t height, const struct dip_sites *sites, const struct dip_pixels *p)
 {
-	struct dip_detector *det = detector(kernel, width, height, sites, 0);
+	struct dip_detector *det = detector_of(kernel, width, height, sites, p);
 	void *sums;
 
 	if (det == NULL)
 		return;
 	assert_string_equal(det->kernel, kernel);
 	assert_int_equal(det->sites, sites->count);
+	assert_int_equal(det->scale, 1);
 	sums = sums_new(det);
 	det->ops->sums(det, pixels, sums);
 	for (unsigned int i = 0; i < sites->count; i++) {
 		const struct dip_site *s = &sites->site[i];
 
-		if (dip_detector_sum(det, sums, i) != sum_of(pixels, width, s))
-			fail_msg("%s, frame %ux%u, site %u (row %u, col %u, %ux%u): found %ld, "
-				 "expected %ld",
+		if (dip_detector_sum(det, sums, i) != sum_under(pixels, width, s, p))
+			fail_msg("%s, frame %ux%u, site %u (row %u, col %u, %ux%u, %s): found "
+				 "%ld, expected %ld",
 				kernel, height, width, i, s->row, s->col, s->h, s->w,
+				s->weights != NULL ? "weights" : "box",
 				(long)dip_detector_sum(det, sums, i),
-				(long)sum_of(pixels, width, s));
+				(long)sum_under(pixels, width, s, p));
 	}
 	sums_free(det, sums);
 	det->ops->destroy(det);
 }
 
+static void check_all_under(const uint16_t *pixels, uint32_t width, uint32_t height,
+	const struct dip_sites *sites, const struct dip_pixels *p)
+{
+	check_kernel("scalar", pixels, width, height, sites, p);
+	for (size_t k = 0; k < COUNT(kernels); k++)
+		check_kernel(kernels[k], pixels, width, height, sites, p);
+}
+
 static void check_all(
 	const uint16_t *pixels, uint32_t width, uint32_t height, const struct dip_sites *sites)
 {
-	check_kernel("scalar", pixels, width, height, sites);
-	for (size_t k = 0; k < COUNT(kernels); k++)
-		check_kernel(kernels[k], pixels, width, height, sites);
+	check_all_under(pixels, width, height, sites, NULL);
 }
 
 /* Both kinds of box at every edge: a box by itself at the four corners and in the middle, then
@@ -310,6 +344,376 @@ static void test_irregular(void **state)
 	fenced_close(&f);
 }
 
+/* Weights up to so many in magnitude: 0 and the extremes among them. */
+static void fill_weights(int16_t *weights, size_t count, int32_t most)
+{
+	for (size_t i = 0; i < count; i++) {
+		uint32_t r = random32();
+
+		weights[i] = (int16_t)(r % 7 == 0   ? 0
+				       : r % 7 == 1 ? most
+				       : r % 7 == 2 ? (most == INT16_MAX ? INT16_MIN : -most)
+						    : (int32_t)(r >> 8) % (most + 1));
+		if (r >> 31)
+			weights[i] = (int16_t)(weights[i] == INT16_MIN ? INT16_MIN : -weights[i]);
+	}
+}
+
+/* A row of patches at the top, one at the bottom, with gaps and without, and the corners: with one
+ * patch of weights for all, or one for each. */
+static void lay_weighted(struct dip_sites *sites, uint32_t width, uint32_t height, uint16_t h,
+	uint16_t w, const int16_t *weights, bool shared, uint32_t gap)
+{
+	uint16_t bottom = (uint16_t)(height - h), right = (uint16_t)(width - w);
+	struct dip_site *site = sites->site;
+
+	sites->count = 0;
+	site[sites->count++] = (struct dip_site){.row = 0, .col = right, .h = h, .w = w};
+	site[sites->count++] = (struct dip_site){.row = bottom, .col = right, .h = h, .w = w};
+	site[sites->count++] = (struct dip_site){.row = bottom / 2, .col = 0, .h = h, .w = w};
+	for (uint32_t col = gap; col + w <= width; col += w + gap)
+		site[sites->count++] =
+			(struct dip_site){.row = 0, .col = (uint16_t)col, .h = h, .w = w};
+	for (uint32_t col = width % w; col + w <= width; col += w + gap)
+		site[sites->count++] =
+			(struct dip_site){.row = bottom, .col = (uint16_t)col, .h = h, .w = w};
+	for (unsigned int i = 0; i < sites->count; i++)
+		site[i].weights = shared ? weights : weights + i % 7 * h * w;
+}
+
+static int16_t many_weights[7 * 64 * 64];
+
+static void every_weighted_size(
+	uint32_t width, uint32_t height, enum fill with, int32_t most, const struct dip_pixels *p)
+{
+	struct dip_site site[3 + 2 * 80];
+	struct dip_sites sites = {.site = site};
+	struct fenced f;
+
+	fenced_open(&f, (size_t)width * height, (width + height) % 2);
+	fill(f.pixels, (size_t)width * height, with);
+	for (uint16_t h = 1; h <= 64 && h <= height; h += h < 12 ? 1 : 4) {
+		for (uint16_t w = 1; w <= 64 && w <= width; w++) {
+			/* As large as 32-bit sums allow, or larger. */
+			int32_t bound = 32768 / (h * w);
+
+			fill_weights(many_weights, 7u * h * w, most != 0 ? most : bound);
+			lay_weighted(&sites, width, height, h, w, many_weights, h % 2, w % 4);
+			check_all_under(f.pixels, width, height, &sites, p);
+		}
+	}
+	fenced_close(&f);
+}
+
+static void test_weights_narrow(void **state)
+{
+	(void)state;
+	every_weighted_size(77, 67, NOISE, 0, NULL);
+	every_weighted_size(67, 64, ONES, 0, NULL);
+	every_weighted_size(65, 66, ZEROS, 0, NULL);
+}
+
+static void test_weights_wide(void **state)
+{
+	(void)state;
+	every_weighted_size(77, 67, NOISE, INT16_MAX, NULL);
+	every_weighted_size(66, 64, ONES, INT16_MAX, NULL);
+	every_weighted_size(65, 66, ZEROS, INT16_MAX, NULL); /* -32768 x -32768, twice a lane */
+	every_weighted_size(65, 66, NOISE, 3000, NULL);
+}
+
+/* Weights of every size to 64 x 64, one patch in each corner of a frame that it nearly fills. */
+static void test_weights_all_sizes(void **state)
+{
+	struct dip_site site[4];
+	struct dip_sites sites = {.count = 4, .site = site};
+	struct fenced f;
+
+	(void)state;
+	fenced_open(&f, 66 * 65, true);
+	fill(f.pixels, 66 * 65, NOISE);
+	fill_weights(many_weights, 64 * 64, 8);
+	for (uint16_t h = 1; h <= 64; h++) {
+		for (uint16_t w = 1; w <= 64; w++) {
+			for (int i = 0; i < 4; i++)
+				site[i] = (struct dip_site){.row = i / 2 ? 65 - h : 0,
+					.col = i % 2 ? 66 - w : 0,
+					.h = h,
+					.w = w,
+					.weights = many_weights};
+			check_all(f.pixels, 66, 65, &sites);
+		}
+	}
+	fenced_close(&f);
+}
+
+/* The pair of weights of -32,768 on pixels of 0 is the one sum of two products that 32 bits do not
+ * hold. */
+static void test_extreme_weights(void **state)
+{
+	static const int16_t extremes[] = {INT16_MIN, INT16_MAX, -1, 0};
+	struct dip_site site[3] = {
+		{.h = 3, .w = 2}, {.h = 3, .w = 2, .col = 1}, {.h = 3, .w = 2, .row = 1}};
+	struct dip_sites sites = {.count = 3, .site = site};
+	uint16_t pixels[12] __attribute__((aligned(64)));
+	int16_t weights[6];
+
+	(void)state;
+	for (unsigned int n = 0; n < 4096; n++) {
+		for (unsigned int k = 0; k < 6; k++)
+			weights[k] = extremes[n >> 2 * k & 3];
+		for (int i = 0; i < 3; i++)
+			site[i].weights = weights;
+		fill(pixels, 12, n % 3);
+		check_all(pixels, 3, 4, &sites);
+	}
+}
+
+/* Give each site a threshold that it can reach and miss under the maps; leave out those that have
+ * none. */
+static void reachable(struct dip_sites *sites, const struct dip_pixels *p)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < sites->count; i++) {
+		struct dip_site *s = &sites->site[i];
+		int64_t least = 0, most = 0;
+
+		for (uint32_t k = 0; k < (uint32_t)s->h * s->w; k++) {
+			size_t at = (size_t)(s->row + k / s->w) * 211 + s->col + k % s->w;
+			int64_t weight = s->weights != NULL ? s->weights[k] : 1;
+			double offset = p->offset != NULL ? p->offset[at] : 0;
+			double gain = p->gain != NULL ? p->gain[at] : 1;
+
+			if ((p->hot != NULL && p->hot[at]) ||
+				(p->least > 0 && ceil(offset + gain * p->least) > UINT16_MAX))
+				continue;
+			if (p->least > 0) {
+				least += weight < 0 ? weight : 0;
+				most += weight > 0 ? weight : 0;
+			} else {
+				least += weight < 0 ? weight * UINT16_MAX : 0;
+				most += weight > 0 ? weight * UINT16_MAX : 0;
+				least -= weight * (int64_t)offset;
+				most -= weight * (int64_t)offset;
+			}
+		}
+		s->threshold = most;
+		if (most > least)
+			sites->site[kept++] = *s;
+	}
+	sites->count = kept;
+}
+
+/* Boxes and weights of several sizes in any order, overlapping, twice the same, in grids. */
+static void irregular_weighted(const uint16_t *pixels, int32_t most, const struct dip_pixels *p)
+{
+	static struct dip_site site[600];
+	struct dip_sites sites = {.count = 0, .site = site};
+
+	fill_weights(many_weights, COUNT(many_weights), most);
+	while (sites.count < COUNT(site)) {
+		uint16_t h = (uint16_t)(1 + random32() % 20), w = (uint16_t)(1 + random32() % 40);
+		uint16_t row = (uint16_t)(random32() % (97 - h + 1u));
+		uint32_t col = random32() % (211 - w + 1u), gap = random32() % 40;
+		uint32_t kind = random32() % 4, step = random32() % 8 == 0 ? 1u + w / 2 : w + gap;
+
+		for (uint32_t n = random32() % 12; n > 0 && sites.count < COUNT(site); n--) {
+			site[sites.count++] = (struct dip_site){.row = row,
+				.col = (uint16_t)col,
+				.h = h,
+				.w = w,
+				.weights = kind == 0   ? NULL
+					   : kind == 1 ? many_weights
+						       : many_weights + random32() % 1000};
+			col += kind == 3 ? w + random32() % 4 : step;
+			if (col + w > 211)
+				break;
+		}
+	}
+	for (unsigned int i = 0; i < sites.count; i++) { /* shuffle some */
+		struct dip_site *x = &site[random32() % sites.count], y = *x;
+
+		if (random32() % 2)
+			continue;
+		*x = site[i];
+		site[i] = y;
+	}
+	for (unsigned int i = 0; i < sites.count; i++)
+		site[i].name = "";
+	if (p != NULL)
+		reachable(&sites, p);
+	check_all_under(pixels, 211, 97, &sites, p);
+}
+
+static void test_irregular_weighted(void **state)
+{
+	struct fenced f;
+
+	(void)state;
+	fenced_open(&f, 211 * 97, true);
+	for (int round = 0; round < 60; round++) {
+		fill(f.pixels, 211 * 97, round % 8 == 0 ? ONES : NOISE);
+		irregular_weighted(f.pixels, round % 2 == 0 ? 40 : INT16_MAX, NULL);
+	}
+	fenced_close(&f);
+}
+
+static double map_offset[211 * 97], map_gain[211 * 97];
+static uint8_t map_hot[211 * 97];
+
+static void fill_maps(void)
+{
+	for (size_t i = 0; i < COUNT(map_hot); i++) {
+		map_offset[i] = (int32_t)(random32() % 400) - 100;
+		map_gain[i] = 0.25 * (1 + random32() % 16);
+		map_hot[i] = random32() % 16 == 0;
+	}
+	map_offset[5] = 70000;  /* can never count */
+	map_offset[6] = -70000; /* always does */
+}
+
+/* Pixels that count one each, hot ones, whole offsets: exact, so by the definition. */
+static void test_pixel_modes(void **state)
+{
+	const struct dip_pixels modes[] = {
+		{.least = 30000},
+		{.least = 0.25},
+		{.least = 65534.5},
+		{.least = 3, .hot = map_hot},
+		{.least = 1000.25, .offset = map_offset},
+		{.least = 12000.5, .offset = map_offset, .gain = map_gain, .hot = map_hot},
+		{.least = 9000, .gain = map_gain},
+		{.hot = map_hot},
+		{.offset = map_offset},
+		{.offset = map_offset, .hot = map_hot},
+	};
+	struct fenced f;
+
+	(void)state;
+	fill_maps();
+	fenced_open(&f, 211 * 97, true);
+	/* Thresholds that are out of reach are refused under maps. */
+	for (size_t m = 0; m < COUNT(modes); m++) {
+		for (int round = 0; round < 6; round++) {
+			fill(f.pixels, 211 * 97, NOISE);
+			irregular_weighted(f.pixels, round % 2 == 0 ? 40 : INT16_MAX, &modes[m]);
+		}
+	}
+	fenced_close(&f);
+}
+
+/* Under a gain a sum is in 1 / scale counts and as near to the truth as the header says: half a unit
+ * of weight a pixel. All kernels agree to the bit. */
+static void test_gain(void **state)
+{
+	const struct dip_pixels p = {.offset = map_offset, .gain = map_gain, .hot = map_hot};
+	static struct dip_site site[300];
+	struct dip_sites sites = {.count = COUNT(site), .site = site};
+	static int64_t sums[3][300] __attribute__((aligned(64)));
+	const char *const all[] = {"scalar", kernels[0], kernels[1]};
+	struct fenced f;
+
+	(void)state;
+	fill_maps();
+	for (size_t i = 0; i < COUNT(map_offset); i++)
+		map_offset[i] = fabs(map_offset[i]) + (double)(random32() % 100) / 100;
+	fenced_open(&f, 211 * 97, true);
+	fill(f.pixels, 211 * 97, NOISE);
+	fill_weights(many_weights, 400, 20);
+	for (int weighted = 0; weighted < 2; weighted++) {
+		for (unsigned int i = 0; i < COUNT(site); i++) {
+			uint16_t h = 2 + i % 9, w = 2 + i / 9 % 9;
+
+			site[i] = (struct dip_site){.row = random32() % (97 - h),
+				.col = random32() % (211 - w),
+				.h = h,
+				.w = w,
+				.name = "x",
+				.weights = weighted ? many_weights : NULL,
+				.threshold = 1};
+		}
+		for (int k = 0; k < 3; k++) {
+			struct dip_detector *det = detector_of(all[k], 211, 97, &sites, &p);
+
+			if (det == NULL)
+				continue;
+			assert_true(det->scale > 1);
+			assert_int_equal(det->scale & (det->scale - 1), 0);
+			det->ops->sums(det, f.pixels, sums[2]);
+			for (unsigned int i = 0; i < COUNT(site); i++) {
+				const struct dip_site *s = &site[i];
+				int64_t got = dip_detector_sum(det, sums[2], i);
+				double want = 0, slack = 0.5;
+
+				for (uint32_t n = 0; n < (uint32_t)s->h * s->w; n++) {
+					size_t at = (size_t)(s->row + n / s->w) * 211 + s->col +
+						    n % s->w;
+					double value = f.pixels[at] - map_offset[at];
+
+					if (map_hot[at])
+						continue;
+					want += value / map_gain[at] *
+						(weighted ? many_weights[n] : 1);
+					slack += 0.5 * fabs(value);
+				}
+				assert_int_equal(det->limit[i], det->scale - det->scale / 2);
+				if (fabs((double)got - want * det->scale) > slack * (1 + 1e-9))
+					fail_msg("%s, site %u: found %.6f, expected %.6f", all[k],
+						i, (double)got / det->scale, want);
+				if (k == 0)
+					sums[0][i] = got;
+				else
+					assert_int_equal(got, sums[0][i]);
+			}
+			det->ops->destroy(det);
+		}
+	}
+	fenced_close(&f);
+}
+
+static void test_maps_refused(void **state)
+{
+	const struct dip_detector_ops *ops = dip_detector_find("patch");
+	static double number[100];
+	static uint8_t hot[100];
+	struct dip_site site = {.row = 1, .col = 2, .h = 3, .w = 3, .name = "A", .threshold = 5};
+	const struct dip_sites sites = {1, &site, NULL};
+	struct dip_pixels p = {.gain = number};
+	struct dip_detector_conf conf = {
+		.width = 10, .height = 10, .sites = &sites, .pixels = &p, .kernel = "auto"};
+	struct dip_detector *det = NULL;
+	struct dip_error err;
+
+	(void)state;
+	for (int i = 0; i < 100; i++)
+		number[i] = i == 23 ? 0 : 1;
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "pois.gain_map: row 2, column 3, in site 0 (A): found 0"));
+	p.hot = hot;
+	hot[23] = 1; /* nobody asks a hot pixel */
+	assert_int_equal(ops->create(&det, &conf, &err), 0);
+	ops->destroy(det);
+	det = NULL;
+	number[12] = NAN;
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	number[12] = 1e-6;
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "pois.gain_map"));
+	p = (struct dip_pixels){.offset = number};
+	number[12] = INFINITY;
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "pois.offset_map: row 1, column 2"));
+	p = (struct dip_pixels){.least = 7};
+	site.threshold = 10; /* nine pixels count nine at most */
+	assert_int_equal(ops->create(&det, &conf, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "site 0 (A)"));
+	assert_non_null(strstr(err.text, "0 to 9"));
+	site.threshold = 9;
+	assert_int_equal(ops->create(&det, &conf, &err), 0);
+	ops->destroy(det);
+}
+
 static void check_bits(
 	const char *kernel, const uint16_t *pixels, unsigned int count, int64_t threshold)
 {
@@ -414,8 +818,9 @@ static void test_create_errors(void **state)
 {
 	struct dip_site site = {0, 0, 10, 10};
 	struct dip_sites sites = {1, &site};
-	struct dip_detector_conf conf = {300, 300, &sites, "sse9"};
-	const struct dip_detector_ops *ops = dip_detector_find("box");
+	struct dip_detector_conf conf = {
+		.width = 300, .height = 300, .sites = &sites, .kernel = "sse9"};
+	const struct dip_detector_ops *ops = dip_detector_find("patch");
 	struct dip_detector *det = NULL;
 	struct dip_error err;
 
@@ -445,8 +850,8 @@ static void test_choice(void **state)
 {
 	struct dip_site site = {0, 0, 1, 1};
 	const struct dip_sites sites = {1, &site};
-	struct dip_detector_conf conf = {300, 300, &sites, NULL};
-	const struct dip_detector_ops *ops = dip_detector_find("box");
+	struct dip_detector_conf conf = {.width = 300, .height = 300, .sites = &sites};
+	const struct dip_detector_ops *ops = dip_detector_find("patch");
 	const char *best = "scalar";
 	struct dip_detector *det;
 	struct dip_error err;
@@ -558,6 +963,14 @@ int main(void)
 		cmocka_unit_test(test_largest_boxes),
 		cmocka_unit_test(test_wide_rows),
 		cmocka_unit_test(test_irregular),
+		cmocka_unit_test(test_weights_narrow),
+		cmocka_unit_test(test_weights_wide),
+		cmocka_unit_test(test_weights_all_sizes),
+		cmocka_unit_test(test_extreme_weights),
+		cmocka_unit_test(test_irregular_weighted),
+		cmocka_unit_test(test_pixel_modes),
+		cmocka_unit_test(test_gain),
+		cmocka_unit_test(test_maps_refused),
 		cmocka_unit_test(test_bits),
 		cmocka_unit_test(test_width),
 		cmocka_unit_test(test_sample_images),
