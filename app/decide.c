@@ -36,13 +36,19 @@ int build_decision(struct pipeline *p, struct dip_error *err)
 		.roi_h = s->pois.roi_h,
 		.roi_w = s->pois.roi_w,
 	};
+	const struct dip_prior prior = {
+		.lambda_empty = s->pois.lambda_empty,
+		.lambda_occ = s->pois.lambda_occ,
+		.fill = s->pois.fill,
+		.fp_target = s->pois.fp_target,
+		.max_k = s->pois.max_k,
+	};
 	struct dip_sites sites;
 	struct dip_detector_conf conf = {.sites = &sites, .kernel = s->proc.kernel};
 	int ret = ask_source(p, err);
 
 	if (ret == 0)
-		ret = dip_threshold_poisson(s->pois.lambda_empty, s->pois.lambda_occ,
-			s->pois.fp_target, s->pois.max_k, &p->threshold, err);
+		ret = dip_threshold_poisson(&prior, "pois.", &p->threshold, err);
 	if (ret < 0)
 		return ret;
 	conf.width = p->info.width;

@@ -97,7 +97,7 @@ static void say_start(const struct pipeline *p)
 	fprintf(stderr,
 		"dma-image-processor: %" PRIu32 " x %" PRIu32
 		" pixels, %u sites, detector %s (%s), T = "
-		"%" PRIu32 ", FP = %.4g, FN = %.4g\n",
+		"%" PRIu64 ", FP = %.4g, FN = %.4g\n",
 		p->info.width, p->info.height, p->detector->sites, p->detector->ops->name,
 		p->detector->kernel, t->t, t->false_positive, t->false_negative);
 	fprintf(stderr, "dma-image-processor: lcores:");

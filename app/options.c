@@ -56,6 +56,9 @@ static const struct dip_option rows[] = {
 	FLOAT(pois, lambda_empty, "0.5", 0, 1e6, "counts", "mean count of an empty site"),
 	FLOAT(pois, fp_target, "0.001", 0, 1, "",
 		"highest probability of calling an empty site occupied"),
+	FLOAT(pois, fill, "0.5", 0, 1, "",
+		"expected fraction of occupied sites, below 1: the threshold makes the fewest "
+		"errors for it"),
 	INT(pois, max_k, "1000", 1, 4294967295.0, "counts", "highest threshold accepted"),
 
 	BOOL(dma, pace_frames, "true", "deliver frames at main.fps; false: as fast as slabs come"),

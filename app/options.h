@@ -14,7 +14,7 @@ struct settings {
 	} main;
 	struct {
 		int64_t row_start, col_start, row_end, col_end, roi_w, roi_h;
-		double lambda_occ, lambda_empty, fp_target;
+		double lambda_occ, lambda_empty, fp_target, fill;
 		int64_t max_k;
 	} pois;
 	struct {

@@ -20,5 +20,6 @@ struct dip_pixels {
 
 static inline bool dip_pixels_plain(const struct dip_pixels *p)
 {
-	return p == NULL || (p->offset == NULL && p->gain == NULL && p->hot == NULL && p->least == 0);
+	return p == NULL ||
+	       (p->offset == NULL && p->gain == NULL && p->hot == NULL && p->least == 0);
 }

@@ -100,13 +100,15 @@ double dip_poisson_below(uint64_t t, double lambda)
 	return lower_sum((double)t, lambda);
 }
 
-/* ceil((l1 - l0) / ln(l1 / l0)), with the logarithm right for neighbours and for any ratio. */
-static uint64_t least_errors(double l0, double l1)
+/* ceil((l1 - l0 + ln((1 - f) / f)) / ln(l1 / l0)), or 0 when that is negative, with the logarithm
+ * right for neighbours and for any ratio. */
+static uint64_t least_errors(double l0, double l1, double fill)
 {
 	double diff = l1 - l0;
 	double ratio_ln = diff < l0 ? log1p(diff / l0) : log(l1) - log(l0);
+	double t = ceil((diff + log1p(-fill) - log(fill)) / ratio_ln);
 
-	return (uint64_t)ceil(diff / ratio_ln);
+	return t > 0 ? (uint64_t)fmin(t, 0x1p62) : 0;
 }
 
 /* The least T >= t with P(N >= T) <= target: gallop, then bisect. It ends, as the tail reaches
@@ -131,50 +133,68 @@ static uint64_t raise_to_target(uint64_t t, double lambda, double target)
 	return high;
 }
 
-static int check_lambda(const char *key, const char *what, double lambda, struct dip_error *err)
+static int check_lambda(
+	const char *group, const char *key, const char *what, double lambda, struct dip_error *err)
 {
 	/* Written so that NaN fails. */
 	if (lambda > 0.0 && lambda <= LAMBDA_MAX)
 		return 0;
 	return dip_fail(err, EINVAL,
-		"%s: found %.12g, expected a number above 0 and up to %g; "
+		"%s%s: found %.12g, expected a number above 0 and up to %g; "
 		"set it to the mean count of %s site",
-		key, lambda, LAMBDA_MAX, what);
+		group, key, lambda, LAMBDA_MAX, what);
 }
 
-int dip_threshold_poisson(double lambda_empty, double lambda_occ, double fp_target, uint64_t max_k,
-	struct dip_threshold *out, struct dip_error *err)
+static int check_prior(const struct dip_prior *p, const char *group, struct dip_error *err)
+{
+	if (check_lambda(group, "lambda_empty", "an empty", p->lambda_empty, err) < 0 ||
+		check_lambda(group, "lambda_occ", "an occupied", p->lambda_occ, err) < 0)
+		return -EINVAL;
+	if (p->lambda_occ <= p->lambda_empty)
+		return dip_fail(err, EINVAL,
+			"%slambda_occ: found %.12g, expected more than "
+			"%slambda_empty = %.12g; an occupied site is the brighter one, "
+			"check whether the two are swapped",
+			group, p->lambda_occ, group, p->lambda_empty);
+	if (!(p->fill > 0.0 && p->fill < 1.0))
+		return dip_fail(err, EINVAL,
+			"%sfill: found %.12g, expected a fraction above 0 and below 1; set it to "
+			"the "
+			"part of the sites that is occupied on average, 0.5 if that is not known",
+			group, p->fill);
+	if (!(p->fp_target > 0.0 && p->fp_target <= 1.0))
+		return dip_fail(err, EINVAL,
+			"%sfp_target: found %.12g, expected a probability above 0 and "
+			"up to 1; use 1 to set no limit to false positives",
+			group, p->fp_target);
+	return 0;
+}
+
+int dip_threshold_poisson(const struct dip_prior *p, const char *group, struct dip_threshold *out,
+	struct dip_error *err)
 {
 	uint64_t t;
-	int rc;
 
-	rc = check_lambda("pois.lambda_empty", "an empty", lambda_empty, err);
-	if (rc == 0)
-		rc = check_lambda("pois.lambda_occ", "an occupied", lambda_occ, err);
-	if (rc != 0)
-		return rc;
-	if (lambda_occ <= lambda_empty)
+	if (check_prior(p, group, err) < 0)
+		return -EINVAL;
+	t = raise_to_target(least_errors(p->lambda_empty, p->lambda_occ, p->fill), p->lambda_empty,
+		p->fp_target);
+	if (t == 0)
 		return dip_fail(err, EINVAL,
-			"pois.lambda_occ: found %.12g, expected more than "
-			"pois.lambda_empty = %.12g; an occupied site is the brighter one, "
-			"check whether the two are swapped",
-			lambda_occ, lambda_empty);
-	if (!(fp_target > 0.0 && fp_target <= 1.0))
-		return dip_fail(err, EINVAL,
-			"pois.fp_target: found %.12g, expected a probability above 0 and "
-			"up to 1; use 1 to set no limit to false positives",
-			fp_target);
-
-	t = raise_to_target(least_errors(lambda_empty, lambda_occ), lambda_empty, fp_target);
-	if (t > max_k)
+			"%sfill: found %.12g, which with %slambda_empty = %.12g and %slambda_occ = "
+			"%.12g gives T = 0, so that every site is occupied whatever it counts; "
+			"expected less, or a %sfp_target below 1",
+			group, p->fill, group, p->lambda_empty, group, p->lambda_occ, group);
+	if (t > p->max_k)
 		return dip_fail(err, EINVAL,
 			"pois.max_k: found %" PRIu64
 			", expected at least the threshold T = %" PRIu64
-			" that pois.lambda_empty = %.12g, pois.lambda_occ = %.12g and "
-			"pois.fp_target = %.12g ask for; raise pois.max_k to %" PRIu64 " or more",
-			max_k, t, lambda_empty, lambda_occ, fp_target, t);
-	out->t = (uint32_t)t;
-	out->false_positive = dip_poisson_at_least(t, lambda_empty);
-	out->false_negative = dip_poisson_below(t, lambda_occ);
+			" that %slambda_empty = %.12g, %slambda_occ = %.12g, %sfill = %.12g and "
+			"%sfp_target = %.12g ask for; raise pois.max_k to %" PRIu64 " or more",
+			p->max_k, t, group, p->lambda_empty, group, p->lambda_occ, group, p->fill,
+			group, p->fp_target, t);
+	out->t = t;
+	out->false_positive = dip_poisson_at_least(t, p->lambda_empty);
+	out->false_negative = dip_poisson_below(t, p->lambda_occ);
 	return 0;
 }

@@ -20,6 +20,15 @@ static void assert_close(double got, double want, double relative)
 		fail_msg("found %.17g, expected %.17g to %g relative", got, want, relative);
 }
 
+/* With the prior of the original: half of the sites. */
+static int poisson(double l0, double l1, double fp_target, uint64_t max_k,
+	struct dip_threshold *out, struct dip_error *err)
+{
+	const struct dip_prior prior = {l0, l1, 0.5, fp_target, max_k};
+
+	return dip_threshold_poisson(&prior, "pois.", out, err);
+}
+
 static void assert_says(const struct dip_error *err, const char *part)
 {
 	if (strstr(err->text, part) == NULL)
@@ -31,7 +40,7 @@ static void test_threshold_golden(void **state)
 {
 	static const struct {
 		double l0, l1, target;
-		uint32_t t;
+		uint64_t t;
 		double fp, fn;
 	} row[] = {
 		{0.2, 10, 1e-3, 4, 5.6840240758156611e-5, 1.0336050675925718e-2},
@@ -48,9 +57,8 @@ static void test_threshold_golden(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(row); i++) {
-		assert_int_equal(dip_threshold_poisson(
-					 row[i].l0, row[i].l1, row[i].target, 1000000, &got, &err),
-			0);
+		assert_int_equal(
+			poisson(row[i].l0, row[i].l1, row[i].target, 1000000, &got, &err), 0);
 		assert_int_equal(got.t, row[i].t);
 		assert_close(got.false_positive, row[i].fp, 1e-12);
 		assert_close(got.false_negative, row[i].fn, 1e-12);
@@ -137,13 +145,79 @@ static void test_threshold_is_the_least(void **state)
 				}
 				while (dip_poisson_at_least(t, lambda[a]) > target[c])
 					t++;
-				assert_int_equal(dip_threshold_poisson(lambda[a], lambda[b],
-							 target[c], 1000, &got, &err),
+				assert_int_equal(
+					poisson(lambda[a], lambda[b], target[c], 1000, &got, &err),
 					0);
 				assert_int_equal(got.t, t > t_best ? t : t_best);
 			}
 		}
 	}
+}
+
+/* The prior moves T. Worked out by tests/unit/threshold_table.py with 60 digits. */
+static void test_threshold_fill(void **state)
+{
+	static const struct {
+		double l0, l1, fill, target;
+		uint64_t t;
+		double fp, fn;
+	} row[] = {
+#include "threshold_table.h"
+	};
+	struct dip_threshold got;
+	struct dip_error err;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(row); i++) {
+		const struct dip_prior prior = {
+			row[i].l0, row[i].l1, row[i].fill, row[i].target, UINT64_MAX};
+
+		if (dip_threshold_poisson(&prior, "pois.", &got, &err) < 0)
+			fail_msg("row %zu: %s", i, err.text);
+		if (got.t != row[i].t)
+			fail_msg("row %zu: found T = %lu, expected %lu", i, (unsigned long)got.t,
+				(unsigned long)row[i].t);
+		if (row[i].fp >= 1e-300)
+			assert_close(got.false_positive, row[i].fp, 1e-10);
+		else
+			assert_true(got.false_positive < 1e-299);
+		if (row[i].fn >= 1e-300)
+			assert_close(got.false_negative, row[i].fn, 1e-10);
+		else
+			assert_true(got.false_negative < 1e-299);
+	}
+}
+
+/* At the ends of the prior: T = 0 is refused, a T that no count reaches is max_k's affair. */
+static void test_threshold_fill_errors(void **state)
+{
+	static const struct {
+		double fill, target;
+		const char *says;
+	} row[] = {
+		{0, 1, "A: fill: found 0, expected a fraction"},
+		{1, 1, "A: fill: found 1, expected a fraction"},
+		{-0.1, 1, "A: fill: found -0.1,"},
+		{NAN, 1, "nan, expected a fraction"},
+		{0.999999999, 1, "A: fill: found 0.999999999, which with"},
+		{1e-300, 1, "pois.max_k: found 900, expected at least the threshold T = 999"},
+	};
+	struct dip_threshold got = {.t = 77};
+	struct dip_error err;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(row); i++) {
+		const struct dip_prior prior = {1, 2, row[i].fill, row[i].target, 900};
+
+		assert_int_equal(dip_threshold_poisson(&prior, "A: ", &got, &err), -EINVAL);
+		assert_says(&err, row[i].says);
+		assert_int_equal(got.t, 77);
+	}
+	/* A limit to false positives keeps T above 0. */
+	assert_int_equal(dip_threshold_poisson(&(struct dip_prior){1, 2, 0.999999999, 0.99, 1000},
+				 "", &got, &err),
+		0);
+	assert_int_equal(got.t, 1);
 }
 
 static void test_tails_at_the_ends(void **state)
@@ -183,9 +257,8 @@ static void test_threshold_errors(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(row); i++) {
-		assert_int_equal(dip_threshold_poisson(
-					 row[i].l0, row[i].l1, row[i].target, 1000, &got, &err),
-			-EINVAL);
+		assert_int_equal(
+			poisson(row[i].l0, row[i].l1, row[i].target, 1000, &got, &err), -EINVAL);
 		assert_ptr_equal(strstr(err.text, row[i].key), err.text);
 		assert_says(&err, row[i].found);
 		assert_memory_equal(&got, &before, sizeof(got));
@@ -198,13 +271,13 @@ static void test_threshold_max_k(void **state)
 	struct dip_error err;
 
 	(void)state;
-	assert_int_equal(dip_threshold_poisson(10, 60, 1e-9, 35, &got, &err), 0);
+	assert_int_equal(poisson(10, 60, 1e-9, 35, &got, &err), 0);
 	got.t = 77;
-	assert_int_equal(dip_threshold_poisson(10, 60, 1e-9, 34, &got, &err), -EINVAL);
+	assert_int_equal(poisson(10, 60, 1e-9, 34, &got, &err), -EINVAL);
 	assert_says(&err, "pois.max_k: found 34,");
 	assert_says(&err, "T = 35");
 	assert_int_equal(got.t, 77);
-	assert_int_equal(dip_threshold_poisson(10, 60, 1e-9, 34, &got, NULL), -EINVAL);
+	assert_int_equal(poisson(10, 60, 1e-9, 34, &got, NULL), -EINVAL);
 }
 
 static void test_grid(void **state)
@@ -334,6 +407,8 @@ int main(void)
 		cmocka_unit_test(test_threshold_golden),
 		cmocka_unit_test(test_tails),
 		cmocka_unit_test(test_threshold_is_the_least),
+		cmocka_unit_test(test_threshold_fill),
+		cmocka_unit_test(test_threshold_fill_errors),
 		cmocka_unit_test(test_tails_at_the_ends),
 		cmocka_unit_test(test_threshold_errors),
 		cmocka_unit_test(test_threshold_max_k),
