@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* What is decided before anything is built: which frames, which sites, which threshold, which lcore. */
+/* What is decided before anything is built: which frames, which sites and thresholds, which lcore. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -24,18 +24,16 @@ static int ask_source(struct pipeline *p, struct dip_error *err)
 	return check_geometry(p->settings, p->info.width, p->info.height, err);
 }
 
-int build_decision(struct pipeline *p, struct dip_error *err)
+static bool has_maps(const struct settings *s)
+{
+	return s->pois.offset_map[0] != '\0' || s->pois.gain_map[0] != '\0' ||
+	       s->pois.hot_pixels[0] != '\0' || s->pois.pixel_threshold > 0;
+}
+
+/* The sites of the file, or those of the grid. */
+static int lay_sites(struct pipeline *p, struct dip_error *err)
 {
 	const struct settings *s = p->settings;
-	const struct dip_detector_ops *ops = dip_detector_find(s->proc.detector);
-	struct dip_grid grid = {
-		.row_start = s->pois.row_start,
-		.col_start = s->pois.col_start,
-		.row_end = s->pois.row_end,
-		.col_end = s->pois.col_end,
-		.roi_h = s->pois.roi_h,
-		.roi_w = s->pois.roi_w,
-	};
 	const struct dip_prior prior = {
 		.lambda_empty = s->pois.lambda_empty,
 		.lambda_occ = s->pois.lambda_occ,
@@ -43,22 +41,54 @@ int build_decision(struct pipeline *p, struct dip_error *err)
 		.fp_target = s->pois.fp_target,
 		.max_k = s->pois.max_k,
 	};
-	struct dip_sites sites;
-	struct dip_detector_conf conf = {.sites = &sites, .kernel = s->proc.kernel};
+	const struct dip_grid grid = {
+		.row_start = s->pois.row_start,
+		.col_start = s->pois.col_start,
+		.row_end = s->pois.row_end,
+		.col_end = s->pois.col_end,
+		.roi_h = s->pois.roi_h,
+		.roi_w = s->pois.roi_w,
+	};
+	const struct dip_sites_conf conf = {.file = s->pois.sites,
+		.width = p->info.width,
+		.height = p->info.height,
+		.prior = &prior,
+		.plain = !has_maps(s)};
+	struct dip_threshold threshold;
+	int ret;
+
+	if (s->pois.sites[0] != '\0')
+		return dip_sites_load(&conf, &p->sites, err);
+	ret = dip_threshold_poisson(&prior, "pois.", &threshold, err);
+	if (ret == 0)
+		ret = dip_sites_grid(&grid, p->info.width, p->info.height, &p->sites, err);
+	if (ret == 0)
+		dip_sites_poisson(&p->sites, prior.lambda_empty, prior.lambda_occ, &threshold);
+	return ret;
+}
+
+int build_decision(struct pipeline *p, struct dip_error *err)
+{
+	const struct settings *s = p->settings;
+	const struct dip_detector_ops *ops = dip_detector_find(s->proc.detector);
+	struct dip_pixels pixels = {0};
+	struct dip_detector_conf conf = {
+		.sites = &p->sites, .pixels = &pixels, .kernel = s->proc.kernel};
+	struct dip_pixels_conf maps = {.offset_map = s->pois.offset_map,
+		.gain_map = s->pois.gain_map,
+		.hot_pixels = s->pois.hot_pixels,
+		.least = s->pois.pixel_threshold};
 	int ret = ask_source(p, err);
 
 	if (ret == 0)
-		ret = dip_threshold_poisson(&prior, "pois.", &p->threshold, err);
-	if (ret < 0)
-		return ret;
-	conf.width = p->info.width;
-	conf.height = p->info.height;
-	ret = dip_sites_grid(&grid, p->info.width, p->info.height, &sites, err);
-	if (ret < 0)
-		return ret;
-	dip_sites_poisson(&sites, s->pois.lambda_empty, s->pois.lambda_occ, &p->threshold);
-	ret = ops->create(&p->detector, &conf, err);
-	dip_sites_free(&sites);
+		ret = lay_sites(p, err);
+	conf.width = maps.width = p->info.width;
+	conf.height = maps.height = p->info.height;
+	if (ret == 0)
+		ret = dip_pixels_load(&maps, &pixels, err);
+	if (ret == 0)
+		ret = ops->create(&p->detector, &conf, err);
+	dip_pixels_free(&pixels);
 	return ret;
 }
 

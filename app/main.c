@@ -91,15 +91,20 @@ static struct dip_lcore_conf lcore_conf(const struct command *command)
 
 static void say_start(const struct pipeline *p)
 {
-	const struct dip_threshold *t = &p->threshold;
+	struct dip_sites_span span;
 	unsigned int id;
 
+	dip_sites_span(&p->sites, &span);
 	fprintf(stderr,
 		"dma-image-processor: %" PRIu32 " x %" PRIu32
-		" pixels, %u sites, detector %s (%s), T = "
-		"%" PRIu64 ", FP = %.4g, FN = %.4g\n",
+		" pixels, %u sites, detector %s (%s), T = %" PRId64,
 		p->info.width, p->info.height, p->detector->sites, p->detector->ops->name,
-		p->detector->kernel, t->t, t->false_positive, t->false_negative);
+		p->detector->kernel, span.threshold_min);
+	if (span.threshold_max != span.threshold_min)
+		fprintf(stderr, " to %" PRId64, span.threshold_max);
+	if (isfinite(span.false_positive) && isfinite(span.false_negative))
+		fprintf(stderr, ", FP = %.4g, FN = %.4g", span.false_positive, span.false_negative);
+	fprintf(stderr, "\n");
 	fprintf(stderr, "dma-image-processor: lcores:");
 	RTE_LCORE_FOREACH(id)
 	fprintf(stderr, " %u=%s", id, dip_lcore_roles(id)[0] != '\0' ? dip_lcore_roles(id) : "-");

@@ -14,6 +14,11 @@
 		COMMON(group, key, FLOAT, preset, unit, help), .min = low, .max = high,            \
 							       .min_open = (low) == 0              \
 	}
+/* 0 turns it off, so that it is allowed. */
+#define FLOAT_OR_0(group, key, preset, high, unit, help)                                           \
+	{                                                                                          \
+		COMMON(group, key, FLOAT, preset, unit, help), .min = 0, .max = high               \
+	}
 #define BOOL(group, key, preset, help)                                                             \
 	{                                                                                          \
 		COMMON(group, key, BOOL, preset, "", help)                                         \
@@ -60,6 +65,19 @@ static const struct dip_option rows[] = {
 		"expected fraction of occupied sites, below 1: the threshold makes the fewest "
 		"errors for it"),
 	INT(pois, max_k, "1000", 1, 4294967295.0, "counts", "highest threshold accepted"),
+
+	STRING(pois, sites, "",
+		"file of sites, instead of the grid of ROIs; docs/detection.md has the format"),
+	FLOAT_OR_0(pois, pixel_threshold, "0.0", 1e9, "counts",
+		"a pixel counts 1 from here on, else 0; 0: pixels count what they are"),
+	STRING(pois, offset_map, "",
+		".npy file of the frame's shape: what each pixel has without light, subtracted "
+		"first"),
+	STRING(pois, gain_map, "",
+		".npy file of the frame's shape: each pixel's value for a count, divided by next"),
+	STRING(pois, hot_pixels, "",
+		"pixels that count nothing: .npy mask of the frame's shape, or (N, 2) rows and "
+		"columns, or a list as 12:40, 13:41"),
 
 	BOOL(dma, pace_frames, "true", "deliver frames at main.fps; false: as fast as slabs come"),
 	INT(dma, cpu_affinity, "-1", -1, 1023, "CPU",

@@ -16,6 +16,9 @@ struct settings {
 		int64_t row_start, col_start, row_end, col_end, roi_w, roi_h;
 		double lambda_occ, lambda_empty, fp_target, fill;
 		int64_t max_k;
+		char *sites;
+		double pixel_threshold;
+		char *offset_map, *gain_map, *hot_pixels;
 	} pois;
 	struct {
 		bool pace_frames;

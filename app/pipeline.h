@@ -3,7 +3,7 @@
 
 #include "archive/archiver.h"
 #include "detect/detector.h"
-#include "detect/threshold.h"
+#include "detect/sites_file.h"
 #include "ingest/ingest.h"
 #include "options.h"
 #include "outputs.h"
@@ -25,7 +25,7 @@ struct pipeline {
 	struct dip_dma_info info;
 	size_t image_bytes;
 	struct placement placement;
-	struct dip_threshold threshold;
+	struct dip_sites sites; /* never freed: telemetry reads them to the very end */
 	struct dip_detector *detector;
 	struct outputs outputs;
 	struct dip_frame_pool *pool;

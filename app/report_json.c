@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,14 +129,29 @@ static json_t *path_or_null(const char *path)
 	return value != NULL ? value : json_null();
 }
 
+/* JSON has no NaN: what is not known is null. */
+static json_t *real_or_null(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *detector_object(void)
+{
+	const struct dip_sites_span *s = &summary.span;
+
+	return json_pack("{s:s,s:s,s:i,s:o,s:I,s:I,s:o,s:o}", "name", summary.detector, "kernel",
+		summary.kernel, "sites", summary.sites->count, "threshold",
+		s->threshold_min == s->threshold_max ? json_integer(s->threshold_min) : json_null(),
+		"threshold_min", (json_int_t)s->threshold_min, "threshold_max",
+		(json_int_t)s->threshold_max, "false_positive", real_or_null(s->false_positive),
+		"false_negative", real_or_null(s->false_negative));
+}
+
 void report_json(FILE *out, const struct settings *settings)
 {
-	json_t *report = json_pack("{s:s,s:o,s:o,s:o,s:{s:s,s:s,s:i,s:I,s:f,s:f}}", "version",
-		DIP_VERSION, "stats", stats_object(), "ledger", ledger_object(), "latency",
-		latency_object(), "detector", "name", summary.detector, "kernel", summary.kernel,
-		"sites", summary.sites, "threshold", (json_int_t)summary.threshold.t,
-		"false_positive", summary.threshold.false_positive, "false_negative",
-		summary.threshold.false_negative);
+	json_t *report = json_pack("{s:s,s:o,s:o,s:o,s:o}", "version", DIP_VERSION, "stats",
+		stats_object(), "ledger", ledger_object(), "latency", latency_object(), "detector",
+		detector_object());
 
 	json_object_set_new(report, "device",
 		json_pack("{s:s,s:i,s:i,s:I,s:i}", "name", summary.device, "width",

@@ -18,8 +18,8 @@ void summary_attach(const struct pipeline *p, const char *device)
 	summary.dev_id = p->dev_id;
 	snprintf(summary.detector, sizeof(summary.detector), "%s", p->detector->ops->name);
 	snprintf(summary.kernel, sizeof(summary.kernel), "%s", p->detector->kernel);
-	summary.sites = p->detector->sites;
-	summary.threshold = p->threshold;
+	summary.sites = &p->sites;
+	dip_sites_span(&p->sites, &summary.span);
 	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
 	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
 	summary.archive_on = p->archiver != NULL;

@@ -17,8 +17,8 @@ struct summary {
 	struct dip_dma_info info;
 	uint16_t dev_id;
 	char detector[32], kernel[32];
-	unsigned int sites;
-	struct dip_threshold threshold;
+	const struct dip_sites *sites;
+	struct dip_sites_span span;
 	char archive[4096], results[4200]; /* "": none */
 	bool archive_on, results_on;
 	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */

@@ -66,5 +66,8 @@ void dip_option_float_text(double value, char *buf, size_t size);
 /* One character as it stands between libconfig's double quotes. Returns its length. */
 unsigned int dip_option_escape(unsigned char c, char out[5]);
 
+/* A setting's value as a message shows it, shortened. */
+void dip_option_show_setting(const struct config_setting_t *setting, char *buf, size_t size);
+
 /* Text with every character escaped, on one line, cut with "..." when it does not fit. */
 void dip_option_show(const char *text, char *buf, size_t size);

@@ -15,8 +15,7 @@ struct load {
 	struct dip_error *err;
 };
 
-/* A setting's value as a message shows it. */
-static void show_setting(const config_setting_t *setting, char *buf, size_t size)
+void dip_option_show_setting(const config_setting_t *setting, char *buf, size_t size)
 {
 	char shown[DIP_OPTION_TEXT - 2];
 	switch (config_setting_type(setting)) {
@@ -58,7 +57,7 @@ static int load_key(const struct load *load, const char *group, const config_set
 		return dip_fail(load->err, EINVAL, "%s:%u: %s: unknown key; did you mean %s?", file,
 			line, name, row ? row->name : "(no key is known)");
 	}
-	show_setting(setting, found, sizeof(found));
+	dip_option_show_setting(setting, found, sizeof(found));
 	snprintf(where, sizeof(where), "%s:%u: %s = %s", file, line, name, found);
 	union dip_option_value value;
 	int rc = dip_option_from_setting(row, setting, where, &value, load->err);
@@ -85,7 +84,7 @@ static int load_group(const struct load *load, const config_setting_t *setting)
 			row ? (int)dip_option_group_len(row->name) : 0, row ? row->name : "");
 	}
 	if (!is_group) {
-		show_setting(setting, found, sizeof(found));
+		dip_option_show_setting(setting, found, sizeof(found));
 		return dip_fail(load->err, EINVAL,
 			"%s:%u: %s = %s: not a group; expected %s = { key = value; ... }", file,
 			line, name, found, name);

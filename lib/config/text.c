@@ -10,8 +10,8 @@
 
 #include "config/text.h"
 
-#define MAX_BYTES (1u << 20)
-#define MAX_LINES 65535u
+#define MAX_BYTES ((size_t)1 << 20)
+#define MAX_LINES ((size_t)65535)
 #define MAX_DEPTH 10
 
 struct scan {
@@ -46,6 +46,16 @@ static int grow(void **array, size_t need, size_t *size, size_t item)
 	return 0;
 }
 
+static size_t max_bytes(const struct dip_config_text *t)
+{
+	return t->max_bytes ? t->max_bytes : MAX_BYTES;
+}
+
+static size_t max_lines(const struct dip_config_text *t)
+{
+	return t->max_lines ? t->max_lines : MAX_LINES;
+}
+
 static int too_much(const struct scan *s, int rc)
 {
 	char where[512];
@@ -53,8 +63,8 @@ static int too_much(const struct scan *s, int rc)
 		return dip_fail(
 			s->err, ENOMEM, "%s: out of memory", scan_where(s, where, sizeof(where)));
 	return dip_fail(s->err, EFBIG,
-		"%s: the configuration is too long; expected at most %u bytes and %u lines",
-		scan_where(s, where, sizeof(where)), MAX_BYTES, MAX_LINES);
+		"%s: the configuration is too long; expected at most %zu bytes and %zu lines",
+		scan_where(s, where, sizeof(where)), max_bytes(s->out), max_lines(s->out));
 }
 
 /* The output's last line, empty so far, comes from where the scan is now. */
@@ -66,7 +76,7 @@ static void mark_line(struct scan *s)
 static int add_line(struct scan *s)
 {
 	struct dip_config_text *t = s->out;
-	int rc = t->line_count < MAX_LINES ? 0 : -EFBIG;
+	int rc = t->line_count < max_lines(t) ? 0 : -EFBIG;
 	if (!rc)
 		rc = grow((void **)&t->lines, t->line_count + 1, &t->line_size, sizeof(*t->lines));
 	if (rc)
@@ -79,7 +89,7 @@ static int add_line(struct scan *s)
 static int put(struct scan *s, char c)
 {
 	struct dip_config_text *t = s->out;
-	int rc = t->len < MAX_BYTES ? 0 : -EFBIG;
+	int rc = t->len < max_bytes(t) ? 0 : -EFBIG;
 	if (!rc)
 		rc = grow((void **)&t->text, t->len + 2, &t->size, 1);
 	if (rc)
@@ -226,19 +236,19 @@ static int scan(struct scan *s)
 }
 
 /* All of a file, NUL-terminated; the caller frees it. A pipe will do, a folder will not. */
-static int read_whole(const char *name, char **text, size_t *len)
+static int read_whole(const char *name, size_t most, char **text, size_t *len)
 {
 	struct stat st;
 	int rc = 0;
 	FILE *f = fopen(name, "re");
 	if (!f)
 		return -errno;
-	char *all = malloc(MAX_BYTES + 1);
+	char *all = malloc(most + 1);
 	if (!all)
 		rc = -ENOMEM;
 	else if (!fstat(fileno(f), &st) && S_ISDIR(st.st_mode))
 		rc = -EISDIR;
-	else if ((*len = fread(all, 1, MAX_BYTES + 1, f)) > MAX_BYTES)
+	else if ((*len = fread(all, 1, most + 1, f)) > most)
 		rc = -EFBIG;
 	else if (ferror(f))
 		rc = -EIO;
@@ -267,7 +277,7 @@ static int scan_file(struct scan *s, char *name, const char *from)
 	t->files[t->file_count++] = name;
 	s->file = (unsigned int)files;
 	s->line = 1;
-	int rc = read_whole(name, &text, &len);
+	int rc = read_whole(name, max_bytes(t), &text, &len);
 	if (rc)
 		return dip_fail(s->err, -rc,
 			"%s%s: cannot be read: %s; expected a configuration file", from, name,

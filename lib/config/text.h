@@ -22,12 +22,14 @@ struct dip_config_text {
 	size_t line_count, line_size;
 	char **files; /* the first is the one asked for */
 	unsigned int file_count;
+	/* Set by the caller: the most there may be of it; 0: 1 MiB and 65,535 lines (libconfig counts
+	 * a setting's line in 16 bits). */
+	size_t max_bytes, max_lines;
 };
 
 /* Read a file and those that it includes, each relative to the folder of the one that names it.
  * text: zeroed by the caller and freed by it, also on failure. Returns 0 or a negative errno with
- * a line that says which file. At most 1 MiB and 65,535 lines (libconfig counts lines in 16 bits).
- */
+ * a line that says which file. */
 int dip_config_text_load(struct dip_config_text *text, const char *file, struct dip_error *err);
 
 /* The same for a string, without line breaks; where: what an error line starts with. */

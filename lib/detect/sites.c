@@ -7,7 +7,6 @@
 
 #include "detect/sites.h"
 
-#define SITES_MAX 100000
 #define FRAME_MAX 65535
 /* One direction of the grid: its numbers and what they are called. */
 struct axis {
@@ -93,12 +92,12 @@ static int check_grid(const struct axis *rows, const struct axis *cols, struct d
 			" pixels, expected at most %d, since the sum of more could exceed "
 			"32 bits; make the ROI smaller",
 			rows->roi, cols->roi, pixels, DIP_SITE_PIXELS);
-	if (boxes_along(rows) * boxes_along(cols) > SITES_MAX)
+	if (boxes_along(rows) * boxes_along(cols) > DIP_SITES_MAX)
 		return dip_fail(err, EINVAL,
 			"pois.row_end, pois.col_end: found %" PRId64 " rows of %" PRId64
 			" sites, expected at most %d sites; bring the ends closer or make the "
 			"ROI larger",
-			boxes_along(rows), boxes_along(cols), SITES_MAX);
+			boxes_along(rows), boxes_along(cols), DIP_SITES_MAX);
 	return 0;
 }
 
@@ -155,9 +154,62 @@ void dip_sites_poisson(struct dip_sites *sites, double lambda_empty, double lamb
 	}
 }
 
+/* The number at that offset when it is the same in every site, else the mean. */
+static double all_same(const struct dip_sites *sites, size_t offset, double mean)
+{
+	const double *first = (const double *)((const char *)&sites->site[0] + offset);
+
+	for (unsigned int i = 1; i < sites->count; i++)
+		if (*(const double *)((const char *)&sites->site[i] + offset) != *first)
+			return mean;
+	return *first;
+}
+
+void dip_sites_span(const struct dip_sites *sites, struct dip_sites_span *span)
+{
+	struct dip_sites_span s = {INT64_MAX, INT64_MIN, 0, 0};
+
+	for (unsigned int i = 0; i < sites->count; i++) {
+		int64_t t = sites->site[i].threshold;
+
+		s.threshold_min = t < s.threshold_min ? t : s.threshold_min;
+		s.threshold_max = t > s.threshold_max ? t : s.threshold_max;
+		s.false_positive += sites->site[i].false_positive / sites->count;
+		s.false_negative += sites->site[i].false_negative / sites->count;
+	}
+	if (s.threshold_min == s.threshold_max) { /* most often all the same: without rounding */
+		s.false_positive = all_same(
+			sites, offsetof(struct dip_site, false_positive), s.false_positive);
+		s.false_negative = all_same(
+			sites, offsetof(struct dip_site, false_negative), s.false_negative);
+	}
+	*span = s;
+}
+
+struct dip_sites_block {
+	struct dip_sites_block *next;
+	uint8_t bytes[] __attribute__((aligned(64)));
+};
+
+void *dip_sites_store(struct dip_sites *sites, size_t bytes)
+{
+	struct dip_sites_block *b = aligned_alloc(64, (sizeof(*b) + bytes + 63) / 64 * 64);
+
+	if (b == NULL)
+		return NULL;
+	b->next = sites->store;
+	sites->store = b;
+	return b->bytes;
+}
+
 void dip_sites_free(struct dip_sites *sites)
 {
+	struct dip_sites_block *next;
+
+	for (struct dip_sites_block *b = sites->store; b != NULL; b = next) {
+		next = b->next;
+		free(b);
+	}
 	free(sites->site);
-	free(sites->store);
 	*sites = (struct dip_sites){0};
 }

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "detect/threshold.h"
 #include "util/error.h"
+
+#define DIP_SITES_MAX 100000
 
 /* A site's pixels at most: so many of 65,535 add up to 2^32 - 1. */
 #define DIP_SITE_PIXELS 65537
@@ -22,8 +25,8 @@ struct dip_site {
 
 struct dip_sites {
 	unsigned int count;
-	struct dip_site *site; /* in the order of the results; owned */
-	void *store;           /* names and weights; owned; NULL for a grid */
+	struct dip_site *site;         /* in the order of the results; owned */
+	struct dip_sites_block *store; /* what names and weights point into; owned; NULL: none */
 };
 
 /* The original's grid: boxes of roi_h x roi_w whose top left corners are at row_start,
@@ -43,5 +46,17 @@ int dip_sites_grid(const struct dip_grid *grid, uint32_t width, uint32_t height,
 /* Every site gets this threshold, which those mean counts gave. */
 void dip_sites_poisson(struct dip_sites *sites, double lambda_empty, double lambda_occ,
 	const struct dip_threshold *threshold);
+
+/* What the sites have in common. */
+struct dip_sites_span {
+	int64_t threshold_min, threshold_max;
+	double false_positive,
+		false_negative; /* predicted, the mean of all sites; NaN: not known */
+};
+
+void dip_sites_span(const struct dip_sites *sites, struct dip_sites_span *span);
+
+/* Memory that lives as long as the sites do, 64-byte aligned; NULL: there is none. */
+void *dip_sites_store(struct dip_sites *sites, size_t bytes);
 
 void dip_sites_free(struct dip_sites *sites);

@@ -30,12 +30,16 @@ struct text {
 	const char *name;
 	const char *head; /* the first byte of the file, so that messages can say where */
 	const char *p, *end;
+	bool numbers; /* any numbers, not frames */
 	struct dip_error *err;
 };
 
 /* What the dict said. */
 struct dict {
 	enum dip_npy_type type;
+	char kind;          /* of any numbers: b, i, u or f */
+	unsigned int bytes; /* of each */
+	bool big;           /* in big-endian order */
 	bool fortran_order;
 	unsigned int ndim;
 	uint64_t dim[MAX_NDIM]; /* of more dimensions the first ones are kept */
@@ -97,6 +101,30 @@ static int parse_string(struct text *t, const char **s, size_t *len, const char 
 	return 0;
 }
 
+/* Any type of numbers: '<f8', '|b1', ... */
+static int parse_number_type(struct text *t, struct dict *dict)
+{
+	char found[40];
+	const char *s;
+	size_t len;
+	int rc = parse_string(t, &s, &len, "a dtype of numbers in quotes");
+
+	if (rc < 0)
+		return rc;
+	printable(found, sizeof(found), s, len);
+	if (len != 3 || strchr("<>|", s[0]) == NULL || strchr("biuf", s[1]) == NULL ||
+		strchr("1248", s[2]) == NULL || (s[1] == 'b' && s[2] != '1') ||
+		(s[1] == 'f' && s[2] < '4'))
+		return REFUSE(t,
+			"dtype '%s'; expected whole or floating-point numbers of up to 8 bytes; "
+			"convert with numpy: a.astype('<f8')",
+			found);
+	dict->kind = s[1];
+	dict->bytes = (unsigned int)(s[2] - '0');
+	dict->big = s[0] == '>';
+	return 0;
+}
+
 static int parse_descr(struct text *t, struct dict *dict)
 {
 	static const struct {
@@ -109,6 +137,8 @@ static int parse_descr(struct text *t, struct dict *dict)
 	size_t len;
 	int rc;
 
+	if (t->numbers)
+		return parse_number_type(t, dict);
 	if (peek(t) == '[')
 		return REFUSE(t, "structured dtype; expected one of " DTYPES
 				 "; if an archive segment, unpack it with scripts/decode.py");
@@ -324,6 +354,37 @@ int dip_npy_parse(const char *name, const void *head, size_t len, uint64_t file_
 			found < header.data_bytes ? "cut short" : "more data than its header says",
 			found, header.data_bytes, dict.shape);
 	*out = header;
+	return 0;
+}
+
+int dip_npy_parse_array(const char *name, const void *head, size_t len, uint64_t file_size,
+	struct dip_npy_array_header *out, struct dip_error *err)
+{
+	struct text t = {.name = name, .head = head, .numbers = true, .err = err};
+	struct dict dict = {0};
+	uint64_t expected;
+	int rc;
+
+	rc = find_text(&t, len, file_size);
+	if (rc == 0)
+		rc = parse_dict(&t, &dict);
+	if (rc < 0)
+		return rc;
+	if (dict.ndim != 2 || dict.dim[0] < 1 || dict.dim[0] > UINT32_MAX || dict.dim[1] < 1 ||
+		dict.dim[1] > MAX_SIDE)
+		return REFUSE(&t, "shape %s; expected two dimensions, (H, W)", dict.shape);
+	*out = (struct dip_npy_array_header){.kind = dict.kind,
+		.bytes = dict.bytes,
+		.big_endian = dict.big,
+		.fortran_order = dict.fortran_order,
+		.rows = dict.dim[0],
+		.columns = dict.dim[1],
+		.data_offset = (uint64_t)(t.end - t.head)};
+	expected = out->rows * out->columns * out->bytes; /* below 2^51 */
+	if (file_size - out->data_offset != expected)
+		return REFUSE(&t,
+			"found %" PRIu64 " bytes of data, expected %" PRIu64 " for %s" AGAIN,
+			file_size - out->data_offset, expected, dict.shape);
 	return 0;
 }
 

@@ -38,6 +38,25 @@ struct dip_npy_header {
 int dip_npy_parse(const char *name, const void *head, size_t len, uint64_t file_size,
 	struct dip_npy_header *out, struct dip_error *err);
 
+/* Any two-dimensional array of numbers. */
+struct dip_npy_array_header {
+	char kind;          /* NumPy's: b(ool), i, u, f */
+	unsigned int bytes; /* of each number: 1, 2, 4, 8 */
+	bool big_endian, fortran_order;
+	uint64_t rows, columns;
+	uint64_t data_offset; /* bytes from the start of the file to the first number */
+};
+
+/* The same for its header. */
+int dip_npy_parse_array(const char *name, const void *head, size_t len, uint64_t file_size,
+	struct dip_npy_array_header *out, struct dip_error *err);
+
+/* Read such an array from a file of up to 2 GiB, row-major, as double (what an integer of 8 bytes has
+ * beyond 53 bits is lost). Returns 0 and *values, to be freed with free(), and its shape; or a
+ * negative errno with *err. Control thread only. */
+int dip_npy_array_read(const char *path, double **values, uint64_t *rows, uint64_t *columns,
+	struct dip_error *err);
+
 /* A set of frames of one shape: a folder of .npy files in name order (each a 2-D frame or a 3-D
  * stack; entries not ending in .npy, and names with a leading dot, are left out) or a single .npy
  * file. */
