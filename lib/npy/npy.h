@@ -87,3 +87,14 @@ void dip_npy_set_close(struct dip_npy_set *set);
  * with spaces and a final newline to exactly size bytes (a multiple of 64, at most 65,536).
  * Returns 0, -ENOSPC when it does not fit, -EINVAL for another size. */
 int dip_npy_header_write(void *buf, size_t size, const char *descr, const char *shape);
+
+/* The same for a file that grows at its end while others read it: an array of no records yet. *at:
+ * where in the file dip_npy_grow will find the number of records. descr as text must not contain
+ * "'shape': (". */
+int dip_npy_growing_header(void *buf, size_t size, const char *descr, size_t *at);
+
+/* The header of the file promises `to` records from now on, `from` before (UINT64_MAX: unknown).
+ * Once they are written: whoever opens the file at any moment finds a header that promises records
+ * which are there. Returns 0, or the negative errno of a write; the header then promises no more
+ * than `to`; -EFBIG for 10^16 records and more. */
+int dip_npy_grow(int fd, size_t at, uint64_t from, uint64_t to);
