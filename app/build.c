@@ -105,6 +105,32 @@ static int create_pool(struct pipeline *p, struct dip_error *err)
 	return dip_frame_pool_create(&conf, &p->pool, err);
 }
 
+static struct dip_results_shape results_shape(const struct pipeline *p)
+{
+	return (struct dip_results_shape){.sites = p->detector->sites,
+		.sums = p->settings->proc.sums,
+		.wide = p->detector->wide,
+		.limit = p->detector->limit};
+}
+
+static size_t sums_bytes(const struct pipeline *p)
+{
+	return p->settings->proc.sums ? p->detector->sites * dip_detector_sum_bytes(p->detector)
+				      : 0;
+}
+
+static int create_outputs(struct pipeline *p, struct dip_error *err)
+{
+	struct outputs_results results = {
+		.format = dip_results_format_find(p->settings->proc.results),
+		.shape = results_shape(p),
+		.sites = &p->sites,
+		.detector = p->detector,
+	};
+
+	return outputs_create(p->settings, &results, &p->outputs, err);
+}
+
 static int create_lane(
 	struct pipeline *p, unsigned int i, const struct shares *shares, struct dip_error *err)
 {
@@ -129,8 +155,8 @@ static int create_lane(
 		flags |= RING_F_SC_DEQ;
 	ret = create_ring("proc", i, shares->proc_ring, flags, &lane->ring, err);
 	if (ret == 0 && wants_results(p))
-		ret = dip_window_create(s->proc.results_window,
-			dip_occupancy_bytes(p->detector->sites), &lane->window, err);
+		ret = dip_window_create(s->proc.results_window, p->detector->sites, sums_bytes(p),
+			&lane->window, err);
 	if (ret < 0)
 		return ret;
 	conf.proc = lane->ring;
@@ -147,6 +173,7 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 		.ring = lane->ring,
 		.detector = p->detector,
 		.window = lane->window,
+		.sums = p->settings->proc.sums,
 		.socket = rte_lcore_to_socket_id(p->placement.process[i]),
 	};
 	int ret = dip_process_create(&conf, &p->process[i]);
@@ -203,7 +230,8 @@ static int create_results(struct pipeline *p, struct dip_error *err)
 	struct dip_results_conf conf = {
 		.windows = windows,
 		.lanes = p->placement.lanes,
-		.sites = p->detector->sites,
+		.shape = results_shape(p),
+		.format = dip_results_format_find(s->proc.results),
 		.fd = p->outputs.results_fd,
 		.file = p->outputs.results,
 		.print_stdout = s->proc.print_stdout,
@@ -248,7 +276,7 @@ int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
 			RING_F_SC_DEQ | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
 			&p->arch_ring, err);
 	if (ret == 0)
-		ret = outputs_create(p->settings, &p->outputs, err);
+		ret = create_outputs(p, err);
 	for (unsigned int i = 0; ret == 0 && i < p->placement.lanes; i++)
 		ret = create_lane(p, i, &shares, err);
 	for (unsigned int i = 0; ret == 0 && i < p->placement.processors; i++)

@@ -6,6 +6,7 @@
 #include "archive/io.h"
 #include "check.h"
 #include "detect/detector.h"
+#include "results/format.h"
 
 #define SIDE_MIN 1
 #define SIDE_MAX 8192
@@ -48,6 +49,13 @@ static int check_frame_bytes(const struct settings *s, int64_t w, int64_t h, str
 	return 0;
 }
 
+static bool can_hold_sums(const char *results)
+{
+	const struct dip_results_format *format = dip_results_format_find(results);
+
+	return format != NULL && format->sums;
+}
+
 int check_settings(const struct command *command, const struct settings *s, struct dip_error *err)
 {
 	int64_t block = s->arch.block_bytes;
@@ -60,6 +68,11 @@ int check_settings(const struct command *command, const struct settings *s, stru
 			"proc.print_stdout = true: --report json needs stdout for itself; expected "
 			"one of "
 			"the two");
+	if (s->proc.sums && !can_hold_sums(s->proc.results))
+		return dip_fail(err, EINVAL,
+			"proc.sums = true: proc.results = \"%s\" has no place for sums; expected "
+			"proc.results = \"npy\", or proc.sums = false",
+			s->proc.results);
 	if (check_frame_bytes(s, s->main.image_w, s->main.image_h, err) < 0)
 		return -EINVAL;
 	return check_names(s, err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "options.h"
+#include "results/format.h"
 
 #define COMMON(group, key, kind, preset_text, unit_text, help_text)                                \
 	.name = #group "." #key, .type = DIP_OPTION_##kind, .preset = preset_text,                 \
@@ -93,7 +94,9 @@ static const struct dip_option rows[] = {
 	STRING(proc, proc_output_dir, "results", "folder of the results file; made when missing"),
 	INT(proc, ring_size, "4096", 1, 1048576, "frames",
 		"longest queue to the processors of a lane"),
-	ENUM(proc, results, "text", "text|none", "what is written for each processed frame"),
+	ENUM(proc, results, "text", DIP_RESULTS_CHOICES "none",
+		"what is written for each processed frame: text, NumPy records (npy), nothing"),
+	BOOL(proc, sums, "false", "npy results hold each site's sum and its margin, too"),
 	INT(proc, results_window, "16384", 64, 1048576, "frames",
 		"results that may wait to be written, for each lane"),
 	STRING(proc, detector, "patch", "the detector that decides which sites are occupied"),

@@ -32,6 +32,7 @@ struct settings {
 		char *proc_output_dir;
 		int64_t ring_size;
 		char *results;
+		bool sums;
 		int64_t results_window;
 		char *detector, *kernel;
 	} proc;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,34 +63,59 @@ static int make_base(
 	return ret < 0 ? fail_folder(key, path, ret, err) : 0;
 }
 
-/* Make both under one stamp; -EEXIST when one of them is there already. */
-static int make_stamped(const struct settings *s, const char *stamp, bool archive, bool results,
-	struct outputs *o, struct dip_error *err)
+/* The results file, and before it, so that it is never without, the table of the sites. */
+static int make_results(const struct settings *s, const char *stamp,
+	const struct outputs_results *results, struct outputs *o)
 {
+	int ret;
+
+	if (results->format->table) {
+		snprintf(o->table, sizeof(o->table), "%s/results_%s.sites.npy",
+			s->proc.proc_output_dir, stamp);
+		ret = dip_results_table_create(o->table, results->sites, results->detector);
+		if (ret < 0) {
+			o->table[0] = '\0'; /* not ours */
+			return ret;
+		}
+	}
+	snprintf(o->results, sizeof(o->results), "%s/results_%s%s", s->proc.proc_output_dir, stamp,
+		results->format->suffix);
+	ret = dip_results_file_create(o->results, results->format, &results->shape);
+	if (ret < 0)
+		o->results[0] = '\0';
+	else
+		o->results_fd = ret;
+	return ret < 0 ? ret : 0;
+}
+
+/* Make all under one stamp; -EEXIST when one of them is there already, and nothing is left. */
+static int make_stamped(const struct settings *s, const char *stamp, bool archive,
+	const struct outputs_results *results, struct outputs *o, struct dip_error *err)
+{
+	int ret;
+
 	if (archive) {
 		snprintf(o->archive, sizeof(o->archive), "%s/%s", s->arch.arch_output_dir, stamp);
 		if (mkdir(o->archive, 0755) < 0)
 			return fail_folder("arch.arch_output_dir", o->archive, -errno, err);
 	}
-	if (!results)
+	if (results->format == NULL)
 		return 0;
-	snprintf(o->results, sizeof(o->results), "%s/results_%s.txt", s->proc.proc_output_dir,
-		stamp);
-	o->results_fd = open(o->results, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
-	if (o->results_fd < 0) {
-		int ret = fail_folder("proc.proc_output_dir", o->results, -errno, err);
-
-		o->results[0] = '\0';
-		if (archive)
-			rmdir(o->archive);
-		return ret;
-	}
-	return 0;
+	ret = make_results(s, stamp, results, o);
+	if (ret == 0)
+		return 0;
+	if (o->table[0] != '\0')
+		unlink(o->table);
+	if (archive)
+		rmdir(o->archive);
+	o->table[0] = '\0';
+	return fail_folder("proc.proc_output_dir", s->proc.proc_output_dir, ret, err);
 }
 
-static int make_all(const struct settings *s, struct outputs *o, struct dip_error *err)
+static int make_all(const struct settings *s, const struct outputs_results *results,
+	struct outputs *o, struct dip_error *err)
 {
-	bool archive = s->main.nth_archive > 0, results = strcmp(s->proc.results, "none") != 0;
+	bool archive = s->main.nth_archive > 0;
 	char second[32], stamp[48];
 	time_t now = time(NULL);
 	struct tm tm;
@@ -99,7 +123,8 @@ static int make_all(const struct settings *s, struct outputs *o, struct dip_erro
 
 	ret = make_base(o, "arch.arch_output_dir", s->arch.arch_output_dir, archive, err);
 	if (ret == 0)
-		ret = make_base(o, "proc.proc_output_dir", s->proc.proc_output_dir, results, err);
+		ret = make_base(o, "proc.proc_output_dir", s->proc.proc_output_dir,
+			results->format != NULL, err);
 	if (ret < 0)
 		return ret;
 	strftime(second, sizeof(second), "%Y%m%d_%H%M%S", localtime_r(&now, &tm));
@@ -113,12 +138,13 @@ static int make_all(const struct settings *s, struct outputs *o, struct dip_erro
 	return ret;
 }
 
-int outputs_create(const struct settings *s, struct outputs *o, struct dip_error *err)
+int outputs_create(const struct settings *s, const struct outputs_results *results,
+	struct outputs *o, struct dip_error *err)
 {
 	int ret;
 
 	*o = (struct outputs){.results_fd = -1};
-	ret = make_all(s, o, err);
+	ret = make_all(s, results, o, err);
 	if (ret < 0) {
 		o->archive[0] = '\0';
 		outputs_remove(o);
@@ -141,10 +167,12 @@ void outputs_remove(struct outputs *o)
 {
 	if (o->results[0] != '\0')
 		unlink(o->results);
+	if (o->table[0] != '\0')
+		unlink(o->table);
 	if (o->archive[0] != '\0')
 		rmdir(o->archive);
 	for (unsigned int i = o->made_count; i > 0; i--)
 		rmdir(o->made[i - 1]);
 	outputs_close(o);
-	o->archive[0] = o->results[0] = '\0';
+	o->archive[0] = o->results[0] = o->table[0] = '\0';
 }

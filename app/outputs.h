@@ -2,6 +2,7 @@
 #pragma once
 
 #include "options.h"
+#include "results/format.h"
 
 #define OUTPUTS_MADE 64
 
@@ -9,16 +10,27 @@
  * same second gets _2, _3, ... behind its stamp. */
 struct outputs {
 	char archive[4096]; /* <arch_output_dir>/<YYYYmmdd_HHMMSS>, "" for none */
-	char results[4200]; /* <proc_output_dir>/results_<YYYYmmdd_HHMMSS>.txt, "" for none */
+	char results[4200]; /* <proc_output_dir>/results_<YYYYmmdd_HHMMSS>.txt or so, "" for none */
+	char table[4200];   /* ... .sites.npy: the table of the sites beside it, "" for none */
 	int results_fd;     /* -1: none */
 	/* The folders above them that were made for this run. */
 	char *made[OUTPUTS_MADE];
 	unsigned int made_count;
 };
 
-/* Make the folders that are asked for and the empty results file. Returns 0, or a negative errno
- * with *err naming the key and the folder, and nothing left behind. */
-int outputs_create(const struct settings *settings, struct outputs *outputs, struct dip_error *err);
+/* How the results file begins. */
+struct outputs_results {
+	const struct dip_results_format *format; /* NULL: no results file */
+	struct dip_results_shape shape;
+	const struct dip_sites *sites;
+	const struct dip_detector *detector;
+};
+
+/* Make the folders that are asked for, the results file without a result in it, and the table of the
+ * sites. Returns 0, or a negative errno with *err naming the key and the folder, and nothing left
+ * behind. */
+int outputs_create(const struct settings *settings, const struct outputs_results *results,
+	struct outputs *outputs, struct dip_error *err);
 
 /* Close; a run folder without a file in it is removed, and forgotten. */
 void outputs_close(struct outputs *outputs);

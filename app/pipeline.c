@@ -5,7 +5,7 @@
  *
  *   drivers/dma         lib/ingest               lib/process            lib/results
  *   source queue 0 -->  ingest 0 --> ring 0 --> process 0.. --window-->\
- *   source queue 1 -->  ingest 1 --> ring 1 --> process 1.. --window--> results --> text file
+ *   source queue 1 -->  ingest 1 --> ring 1 --> process 1.. --window--> results --> file
  *        |                 |   (a lane each)        |
  *        | slabs           +--> arch ring --> archiver --> writes --> segments
  *        |                                    (lib/archive, drivers/archive)
@@ -144,4 +144,5 @@ void pipeline_free(struct pipeline *p)
 	dip_frame_pool_free(p->pool);
 	if (p->detector != NULL)
 		p->detector->ops->destroy(p->detector);
+	dip_sites_free(&p->sites);
 }

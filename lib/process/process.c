@@ -40,7 +40,7 @@ struct dip_process {
 	struct counters *counters;
 	struct dip_histogram *latency;
 	double ns_per_tsc;
-	void *sums;                  /* int32_t or int64_t, as the detector says */
+	void *sums;                  /* where a result has no room for them */
 	struct dip_result *unwanted; /* takes results when nobody wants them */
 	bool discard;                /* atomic, written by the control thread */
 };
@@ -48,8 +48,9 @@ struct dip_process {
 static void decide(struct dip_process *p, const struct dip_frame *frame, struct dip_result *slot)
 {
 	const struct dip_detector *det = p->conf.detector;
+	void *sums = p->conf.sums ? dip_result_sums(slot, det->sites) : p->sums;
 
-	slot->occupied = det->ops->detect(det, frame->pixels, p->sums, slot->bits);
+	slot->occupied = det->ops->detect(det, frame->pixels, sums, slot->bits);
 	slot->latency_ns = (rte_rdtsc() - frame->tsc) * p->ns_per_tsc;
 	slot->seq = frame->seq;
 	slot->timestamp_ns = frame->timestamp_ns;

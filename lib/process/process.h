@@ -21,6 +21,7 @@ struct dip_process_conf {
 	struct rte_ring *ring; /* of struct dip_desc */
 	const struct dip_detector *detector;
 	struct dip_window *window; /* the lane's; NULL: nobody wants results */
+	bool sums;                 /* they are wanted too: the window has room for them */
 	int socket;                /* NUMA node of its lcore */
 };
 

@@ -5,22 +5,19 @@
 #include <stdint.h>
 
 #include "lcore/lcore.h"
+#include "results/format.h"
 #include "results/window.h"
 
-/* The results poller: takes the results of all lanes in order of seq and writes them, as the
- * original's text, to a file and, every interval_print-th, to stdout:
- *
- *	[frame SEQ] rois=N
- *	0110...   (N characters)
- *
- * A file that cannot be written costs its results (results_io_errors), nothing else. */
+/* The results poller: takes the results of all lanes in order of seq and writes them to a file, in a
+ * format of format.h, and every interval_print-th, as text, to stdout. */
 
 struct dip_results_conf {
 	struct dip_window **windows; /* one a lane; the array is copied */
 	unsigned int lanes;
-	unsigned int sites;
-	int fd;           /* the results file, or -1; stays the caller's */
-	const char *file; /* its name, for messages */
+	struct dip_results_shape shape;          /* its limits stay the caller's */
+	const struct dip_results_format *format; /* NULL: no file, text for stdout alone */
+	int fd;                                  /* the file, or -1; stays the caller's */
+	const char *file;                        /* its name, stays the caller's */
 	bool print_stdout;
 	uint64_t interval_print; /* >= 1 */
 };
@@ -37,6 +34,6 @@ struct dip_poller dip_results_poller(struct dip_results *results);
 /* Results between their decision and the file, at most: full windows and a full buffer. */
 uint64_t dip_results_most(const struct dip_results *results);
 
-/* Every ticket issued so far has been taken; the last text goes to the file when the poller stops.
+/* Every ticket issued so far has been taken; the last results go to the file when the poller stops.
  * Any thread. */
 bool dip_results_idle(const struct dip_results *results);

@@ -1,9 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "results/text.h"
+#include "results/format.h"
+
+/* proc.results = "text": the original's two lines for each result,
+ *
+ *	[frame SEQ] rois=N
+ *	0110...   (N characters)
+ */
+
+#define HEAD "[frame "
+#define MIDDLE "] rois="
+#define DIGITS 20 /* of a 64-bit number */
 
 /* The characters of a byte's eight bits, lowest first, as one little-endian word: bit i of the byte
  * moved to the lowest bit of byte i. */
@@ -16,14 +24,20 @@ static uint64_t bits_to_text(uint8_t bits)
 	return ones | 0x3030303030303030ULL;
 }
 
-size_t dip_text_bytes(unsigned int sites)
+static size_t text_most(const struct dip_results_shape *shape)
 {
-	return sizeof("[frame 18446744073709551615] rois=4294967295\n\n") + sites + 8;
+	/* Whole words are written at the end of the bits. */
+	return sizeof(HEAD MIDDLE "\n\n") + 2 * DIGITS + shape->sites + 8;
 }
 
-static char *put_number(char *at, uint64_t value)
+static size_t text_least(const struct dip_results_shape *shape)
 {
-	char digits[20];
+	return sizeof(HEAD MIDDLE "00\n\n") - 1 + shape->sites;
+}
+
+static uint8_t *put_number(uint8_t *at, uint64_t value)
+{
+	char digits[DIGITS];
 	unsigned int n = 0;
 
 	do {
@@ -35,26 +49,35 @@ static char *put_number(char *at, uint64_t value)
 	return at;
 }
 
-static char *put_text(char *at, const char *text, size_t bytes)
+static uint8_t *put_text(uint8_t *at, const char *text, size_t bytes)
 {
 	memcpy(at, text, bytes);
 	return at + bytes;
 }
 
-size_t dip_text_format(char *text, const struct dip_result *result, unsigned int sites)
+static size_t text_put(
+	const struct dip_results_shape *shape, const struct dip_result *result, uint8_t *text)
 {
-	char *at = put_text(text, "[frame ", 7);
+	uint8_t *at = put_text(text, HEAD, sizeof(HEAD) - 1);
 
 	at = put_number(at, result->seq);
-	at = put_text(at, "] rois=", 7);
-	at = put_number(at, sites);
+	at = put_text(at, MIDDLE, sizeof(MIDDLE) - 1);
+	at = put_number(at, shape->sites);
 	*at++ = '\n';
-	for (unsigned int i = 0; i < sites; i += 8) {
+	for (unsigned int i = 0; i < shape->sites; i += 8) {
 		uint64_t word = bits_to_text(result->bits[i / 8]);
 
 		memcpy(at + i, &word, sizeof(word));
 	}
-	at += sites;
+	at += shape->sites;
 	*at++ = '\n';
 	return at - text;
 }
+
+const struct dip_results_format dip_results_text = {
+	.name = "text",
+	.suffix = ".txt",
+	.most = text_most,
+	.least = text_least,
+	.put = text_put,
+};

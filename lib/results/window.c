@@ -6,15 +6,15 @@
 
 #include "results/window.h"
 
-int dip_window_create(
-	uint64_t size, unsigned int bits_bytes, struct dip_window **out, struct dip_error *err)
+int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes, struct dip_window **out,
+	struct dip_error *err)
 {
 	struct dip_window *w = rte_zmalloc("dip_window", sizeof(*w), RTE_CACHE_LINE_SIZE);
 
 	if (w == NULL)
 		return dip_fail(err, ENOMEM, "results window: out of memory");
 	w->size = rte_align64pow2(size);
-	w->slot_bytes = RTE_ALIGN_CEIL(sizeof(struct dip_result) + bits_bytes, (size_t)64);
+	w->slot_bytes = RTE_ALIGN_CEIL(dip_result_sums_at(sites) + sums_bytes, (size_t)64);
 	w->slots = rte_zmalloc("dip_window", w->size * w->slot_bytes, RTE_CACHE_LINE_SIZE);
 	if (w->slots == NULL) {
 		dip_fail(err, ENOMEM,

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "detect/detector.h"
 #include "util/error.h"
 
 /* How results keep the order of seq whatever the number of processors: each lane (one ingest queue
@@ -32,8 +33,20 @@ struct dip_result {
 	uint64_t latency_ns;   /* arrival to decision */
 	uint32_t occupied;     /* sites */
 	uint32_t kind;
-	uint8_t bits[]; /* dip_occupancy_bytes(sites) */
+	uint8_t bits[]; /* dip_occupancy_bytes(sites); the sums, if wanted: dip_result_sums */
 };
+
+/* From the begin of a slot to its sums. */
+static inline size_t dip_result_sums_at(unsigned int sites)
+{
+	return (sizeof(struct dip_result) + dip_occupancy_bytes(sites) + 63) & ~(size_t)63;
+}
+
+/* The sums of a result, 64-byte aligned, where the window has room for them. */
+static inline void *dip_result_sums(const struct dip_result *result, unsigned int sites)
+{
+	return (uint8_t *)result + dip_result_sums_at(sites);
+}
 
 struct dip_window {
 	/* written once */
@@ -48,9 +61,10 @@ struct dip_window {
 	uint64_t consumed __attribute__((aligned(64))); /* atomic: tickets written */
 };
 
-/* size: slots, rounded up to a power of two. Returns 0 or -ENOMEM with *err. Main lcore. */
-int dip_window_create(
-	uint64_t size, unsigned int bits_bytes, struct dip_window **window, struct dip_error *err);
+/* size: slots, rounded up to a power of two. sums_bytes: of a result's sums, 0 without them. Returns
+ * 0 or -ENOMEM with *err. Main lcore. */
+int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes,
+	struct dip_window **window, struct dip_error *err);
 void dip_window_free(struct dip_window *window); /* NULL is allowed */
 
 static inline struct dip_result *dip_window_slot(const struct dip_window *w, uint64_t ticket)
@@ -79,15 +93,16 @@ static inline void dip_window_publish(struct dip_result *slot, uint64_t ticket)
 	__atomic_store_n(&slot->ready, ticket + 1, __ATOMIC_RELEASE);
 }
 
-/* Results poller: the next result of the lane, or NULL when it is not there yet. */
-static inline const struct dip_result *dip_window_peek(const struct dip_window *w)
+/* Results poller: the result of a ticket not consumed yet, or NULL when it is not there yet. */
+static inline const struct dip_result *dip_window_peek(const struct dip_window *w, uint64_t ticket)
 {
-	const struct dip_result *slot = dip_window_slot(w, w->consumed);
+	const struct dip_result *slot = dip_window_slot(w, ticket);
 
-	return __atomic_load_n(&slot->ready, __ATOMIC_ACQUIRE) == w->consumed + 1 ? slot : NULL;
+	return __atomic_load_n(&slot->ready, __ATOMIC_ACQUIRE) == ticket + 1 ? slot : NULL;
 }
 
-static inline void dip_window_consume(struct dip_window *w)
+/* Results poller: the next n tickets are done with. */
+static inline void dip_window_consume(struct dip_window *w, uint64_t n)
 {
-	__atomic_store_n(&w->consumed, w->consumed + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&w->consumed, w->consumed + n, __ATOMIC_RELEASE);
 }

@@ -1,35 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include "eal_fixture.h"
+#include "results_fixture.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
 
-#include <rte_common.h>
 #include <rte_cycles.h>
-
-#include "detect/detector.h"
-#include "results/results.h"
-#include "results/text.h"
-
-#define LANES 8
-#define SITES 70
-
-/* Site i of frame seq. */
-static unsigned int bit_of(uint64_t seq, unsigned int i)
-{
-	return (seq * 0x9e3779b97f4a7c15ULL >> (i % 61)) & 1;
-}
-
-static void set_bits(struct dip_result *slot, uint64_t seq, unsigned int sites)
-{
-	memset(slot->bits, 0, dip_occupancy_bytes(sites));
-	for (unsigned int i = 0; i < sites; i++)
-		slot->bits[i / 8] |= bit_of(seq, i) << i % 8;
-}
 
 /* text: sites + 100 bytes. */
 static size_t reference(char *text, uint64_t seq, unsigned int sites)
@@ -54,7 +31,9 @@ static void test_text(void **state)
 	for (size_t c = 0; c < RTE_DIM(counts); c++) {
 		unsigned int sites = counts[c];
 		struct dip_result *result = malloc(sizeof(*result) + dip_occupancy_bytes(sites));
-		char *text = malloc(dip_text_bytes(sites)); /* the sanitizer guards its end */
+		struct dip_results_shape shape = {.sites = sites};
+		uint8_t *text =
+			malloc(dip_results_text.most(&shape)); /* the sanitizer guards its end */
 		char *want = malloc(sites + 100);
 
 		assert_true(result != NULL && text != NULL && want != NULL);
@@ -63,7 +42,8 @@ static void test_text(void **state)
 
 			result->seq = seqs[s];
 			set_bits(result, seqs[s], sites);
-			assert_int_equal(dip_text_format(text, result, sites), bytes);
+			assert_int_equal(dip_results_text.put(&shape, result, text), bytes);
+			assert_true(bytes >= dip_results_text.least(&shape));
 			assert_memory_equal(text, want, bytes);
 		}
 		free(want);
@@ -74,19 +54,11 @@ static void test_text(void **state)
 
 /* --- the window --- */
 
-static struct dip_window *window_of(uint64_t size)
-{
-	struct dip_error err = {""};
-	struct dip_window *w = NULL;
-
-	if (dip_window_create(size, dip_occupancy_bytes(SITES), &w, &err) < 0)
-		fail_msg("%s", err.text);
-	return w;
-}
+static const struct dip_results_shape plain = {.sites = SITES};
 
 static void test_window(void **state)
 {
-	struct dip_window *w = window_of(5);
+	struct dip_window *w = window_of(5, &plain);
 
 	(void)state;
 	assert_int_equal(w->size, 8);
@@ -104,17 +76,17 @@ static void test_window(void **state)
 		assert_false(dip_window_has_room(w));
 		/* Published from the last to the first: nothing to see until the first is there. */
 		for (unsigned int i = 8; i-- > 0;) {
-			assert_null(dip_window_peek(w));
+			assert_null(dip_window_peek(w, first));
 			dip_window_slot(w, first + i)->seq = first + i;
 			dip_window_publish(dip_window_slot(w, first + i), first + i);
 		}
 		for (unsigned int i = 0; i < 8; i++) {
-			assert_int_equal(dip_window_peek(w)->seq, first + i);
-			dip_window_consume(w);
+			assert_int_equal(dip_window_peek(w, first + i)->seq, first + i);
+			dip_window_consume(w, 1);
 			assert_true(dip_window_has_room(w));
 		}
 		/* What the slots hold from the round before is not taken for news. */
-		assert_null(dip_window_peek(w));
+		assert_null(dip_window_peek(w, w->consumed));
 	}
 	dip_window_free(w);
 	dip_window_free(NULL);
@@ -126,107 +98,10 @@ static void test_window_too_large(void **state)
 	struct dip_error err = {""};
 
 	(void)state;
-	assert_int_equal(dip_window_create(1ULL << 36, 64, &w, &err), -ENOMEM);
+	assert_int_equal(dip_window_create(1ULL << 36, 512, 0, &w, &err), -ENOMEM);
 	assert_null(w);
 	assert_non_null(strstr(err.text, "results_window"));
-	assert_int_equal(dip_window_create(1ULL << 36, 64, &w, NULL), -ENOMEM);
-}
-
-/* --- a results poller with its lanes and its file --- */
-
-struct rig {
-	struct dip_window *window[LANES];
-	unsigned int lanes;
-	char path[64];
-	int fd;
-	struct dip_results *results;
-	struct dip_poller poller;
-	uint64_t frames, bytes, errors, holes; /* counted before */
-};
-
-static uint64_t counted(uint64_t before, const char *name)
-{
-	return dip_metric_value(name) - before;
-}
-
-static void open_rig(struct rig *r, unsigned int lanes, uint64_t size, int fd)
-{
-	struct dip_results_conf conf = {.windows = r->window,
-		.lanes = lanes,
-		.sites = SITES,
-		.file = r->path,
-		.interval_print = 1};
-
-	r->lanes = lanes;
-	for (unsigned int i = 0; i < lanes; i++)
-		r->window[i] = window_of(size);
-	snprintf(r->path, sizeof(r->path), "/tmp/dip_results_XXXXXX");
-	r->fd = mkstemp(r->path);
-	assert_true(r->fd >= 0);
-	if (fd >= 0) { /* another file in its place, under the same number */
-		dup2(fd, r->fd);
-		close(fd);
-	}
-	conf.fd = r->fd;
-	assert_int_equal(dip_results_create(&conf, &r->results), 0);
-	r->poller = dip_results_poller(r->results);
-	assert_ptr_equal(r->poller.arg, r->results);
-	r->frames = dip_metric_value("results_frames");
-	r->bytes = dip_metric_value("results_bytes");
-	r->errors = dip_metric_value("results_io_errors");
-	r->holes = dip_metric_value("results_holes");
-}
-
-static void close_rig(struct rig *r)
-{
-	dip_results_free(r->results);
-	for (unsigned int i = 0; i < r->lanes; i++)
-		dip_window_free(r->window[i]);
-	close(r->fd);
-	unlink(r->path);
-}
-
-static unsigned int poll_rig(struct rig *r)
-{
-	return r->poller.poll(r->poller.arg);
-}
-
-static void publish(struct dip_window *w, uint64_t ticket, uint64_t seq, bool hole)
-{
-	struct dip_result *slot = dip_window_slot(w, ticket);
-
-	slot->seq = seq;
-	slot->kind = hole ? DIP_RESULT_HOLE : DIP_RESULT_FRAME;
-	if (!hole)
-		set_bits(slot, seq, SITES);
-	dip_window_publish(slot, ticket);
-}
-
-/* Issue and publish at once. */
-static void result(struct rig *r, unsigned int lane, uint64_t seq)
-{
-	struct dip_window *w = r->window[lane];
-
-	assert_true(dip_window_has_room(w));
-	dip_window_issue(w);
-	publish(w, w->issued - 1, seq, false);
-}
-
-static char *read_file(const char *path, size_t *bytes)
-{
-	FILE *f = fopen(path, "r");
-	char *text;
-
-	assert_non_null(f);
-	fseek(f, 0, SEEK_END);
-	*bytes = ftell(f);
-	rewind(f);
-	text = malloc(*bytes + 1);
-	assert_non_null(text);
-	assert_int_equal(fread(text, 1, *bytes, f), *bytes);
-	text[*bytes] = '\0';
-	fclose(f);
-	return text;
+	assert_int_equal(dip_window_create(1ULL << 36, 512, 0, &w, NULL), -ENOMEM);
 }
 
 /* The file is exactly the text of these frames. */
@@ -331,9 +206,12 @@ static void test_flush_in_time(void **state)
 /* No file: counted as done at once. */
 static void test_no_file(void **state)
 {
-	struct dip_window *w = window_of(16);
-	struct dip_results_conf conf = {
-		.windows = &w, .lanes = 1, .sites = SITES, .fd = -1, .interval_print = 1};
+	struct dip_window *w = window_of(16, &plain);
+	struct dip_results_conf conf = {.windows = &w,
+		.lanes = 1,
+		.shape = {.sites = SITES},
+		.fd = -1,
+		.interval_print = 1};
 	uint64_t before = dip_metric_value("results_frames");
 	struct dip_results *results;
 	struct dip_poller poller;
@@ -355,10 +233,10 @@ static void test_no_file(void **state)
 /* Every interval_print-th result on stdout, the first one first. */
 static void test_stdout(void **state)
 {
-	struct dip_window *w = window_of(128);
+	struct dip_window *w = window_of(128, &plain);
 	struct dip_results_conf conf = {.windows = &w,
 		.lanes = 1,
-		.sites = SITES,
+		.shape = {.sites = SITES},
 		.fd = -1,
 		.print_stdout = true,
 		.interval_print = 37};
@@ -523,16 +401,6 @@ static void test_lanes(void **state)
 
 /* --- a file that fails --- */
 
-static void feed_and_write(struct rig *r, uint64_t first, uint64_t n)
-{
-	for (uint64_t i = 0; i < n; i++) {
-		result(r, 0, first + i);
-		r->window[0]->seq_floor = first + i + 1;
-		poll_rig(r);
-	}
-	r->poller.stop(r->poller.arg);
-}
-
 /* One line when it fails, one when it works again, whatever the number of attempts. */
 static void test_full_device(void **state)
 {
@@ -558,7 +426,7 @@ static void test_full_device(void **state)
 	file_is(&r, order, RTE_DIM(order));
 	assert_int_equal(counted(r.errors, "results_io_errors"), 21);
 	assert_int_equal(counted(r.frames, "results_frames"), 3);
-	assert_int_equal(counted(r.bytes, "results_bytes"), lseek(r.fd, 0, SEEK_CUR));
+	assert_int_equal(counted(r.bytes, "results_bytes"), lseek(r.fd, 0, SEEK_END));
 	assert_int_equal(count_of(log, "\n"), 2);
 	assert_int_equal(count_of(log, r.path), 2);
 	assert_int_equal(count_of(log, "No space left on device"), 1);
@@ -594,7 +462,7 @@ static void test_short_write(void **state)
 		open_rig(&r, 1, 64, -1);
 		eal_log_begin();
 		feed_and_write(&r, 7, 2);
-		start = lseek(r.fd, 0, SEEK_CUR);
+		start = lseek(r.fd, 0, SEEK_END);
 		limit = (struct rlimit){start + more, old.rlim_max};
 		setrlimit(RLIMIT_FSIZE, &limit);
 		feed_and_write(&r, 10, 3);
