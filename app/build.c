@@ -41,6 +41,17 @@ size_t pipeline_slab_bytes(const struct settings *s, size_t image_bytes)
 	return RTE_ALIGN_CEIL(image_bytes, (size_t)PAGE);
 }
 
+size_t pipeline_window_bytes(const struct settings *s)
+{
+	size_t rows = (s->pois.row_end - s->pois.row_start) / s->pois.roi_h + 1,
+	       cols = (s->pois.col_end - s->pois.col_start) / s->pois.roi_w + 1;
+
+	if (s->pois.row_end <= s->pois.row_start || s->pois.col_end <= s->pois.col_start)
+		return 0; /* refused in a moment, with a better word */
+	return dip_window_bytes(s->proc.results_window, rows * cols,
+		s->proc.sums ? rows * cols * sizeof(int32_t) : 0);
+}
+
 /* How many slabs each sink may hold. With drop no sink may hold them all: a quarter stays for the
  * others, so that a stalled disk never starves the decisions, nor they it. */
 struct shares {

@@ -14,10 +14,19 @@
 #include "launch.h"
 
 #define MIB (1 << 20)
-/* Beside the slabs: rings, windows, EAL's own. */
+/* Beside the slabs: rings, small windows of results, EAL's own. */
 #define OVERHEAD_BYTES ((size_t)64 * MIB)
+#define SMALL_WINDOWS ((size_t)16 * MIB)
 /* Chosen lcores that process, when the user says nothing: beyond that one source is the limit. */
 #define PROCESSORS_AUTO 4
+
+struct arguments {
+	char *argv[32];
+	int argc;
+	char lcores[4096];
+	char megabytes[32];
+	unsigned int workers; /* that may ingest and process */
+};
 
 /* --- CPUs --- */
 
@@ -59,9 +68,11 @@ static int put_first(
 /* "0@(0,1),1@0,2@1,3@(0,1)": main floats, workers 1.. are pinned, the last one, for the archive,
  * floats as well: it sleeps most of the time and must not take a CPU from a processor. */
 static int choose_lcores(
-	const struct settings *settings, char *text, size_t size, struct dip_error *err)
+	struct arguments *a, const struct settings *settings, struct dip_error *err)
 {
 	unsigned int cpus[CPU_SETSIZE], n = allowed_cpus(cpus, CPU_SETSIZE), workers, used = 0;
+	size_t size = sizeof(a->lcores);
+	char *text = a->lcores;
 	bool split = strcmp(settings->lcores.layout, "split") == 0;
 	char all[2048] = "(";
 
@@ -77,6 +88,7 @@ static int choose_lcores(
 		used += snprintf(text + used, size - used, ",%u@%u", i + 1, cpus[i]);
 	if (settings->main.nth_archive > 0)
 		used += snprintf(text + used, size - used, ",%u@%s", workers + 1, all);
+	a->workers = workers;
 	return used < size ? 0 : dip_fail(err, E2BIG, "too many CPUs; give EAL arguments yourself");
 }
 
@@ -133,23 +145,20 @@ static size_t available_bytes(void)
 
 /* --- EAL --- */
 
-struct arguments {
-	char *argv[32];
-	int argc;
-	char lcores[4096];
-	char megabytes[32];
-};
-
 static void add(struct arguments *a, const char *text)
 {
 	a->argv[a->argc++] = (char *)text;
 }
 
-static int choose_memory(struct arguments *a, const struct settings *settings, size_t slab_bytes,
-	struct dip_error *err)
+static int choose_memory(struct arguments *a, const struct settings *settings,
+	const struct launch_memory *memory, struct dip_error *err)
 {
-	size_t slabs = settings->main.slabs * slab_bytes,
+	size_t slabs = settings->main.slabs * memory->slab_bytes,
+	       windows = a->workers * memory->window_bytes,
 	       needed = slabs + OVERHEAD_BYTES + slabs / 64;
+
+	if (windows > SMALL_WINDOWS)
+		needed += windows - SMALL_WINDOWS;
 
 	if (free_hugepage_bytes() >= needed) {
 		add(a, "--in-memory");
@@ -160,7 +169,7 @@ static int choose_memory(struct arguments *a, const struct settings *settings, s
 			"main.slabs = %" PRId64
 			": needs %zu bytes (slabs of %zu bytes), found %zu bytes "
 			"available; expected fewer slabs",
-			settings->main.slabs, needed, slab_bytes, available_bytes());
+			settings->main.slabs, needed, memory->slab_bytes, available_bytes());
 	snprintf(a->megabytes, sizeof(a->megabytes), "%zu", needed / MIB + 1);
 	add(a, "--no-huge");
 	add(a, "--no-shconf");
@@ -169,8 +178,8 @@ static int choose_memory(struct arguments *a, const struct settings *settings, s
 	return 0;
 }
 
-static int choose_arguments(struct arguments *a, const struct settings *settings, size_t slab_bytes,
-	struct dip_error *err)
+static int choose_arguments(struct arguments *a, const struct settings *settings,
+	const struct launch_memory *memory, struct dip_error *err)
 {
 	a->argc = 0;
 	add(a, "dma-image-processor");
@@ -183,9 +192,9 @@ static int choose_arguments(struct arguments *a, const struct settings *settings
 	/* Telemetry warns at each start that it lacks what nobody asked for. */
 	add(a, "--log-level=lib.eal:warning");
 	add(a, "--log-level=lib.telemetry:error");
-	if (choose_lcores(settings, a->lcores, sizeof(a->lcores), err) < 0)
+	if (choose_lcores(a, settings, err) < 0)
 		return -EINVAL;
-	return choose_memory(a, settings, slab_bytes, err);
+	return choose_memory(a, settings, memory, err);
 }
 
 static void say_choice(const struct arguments *a)
@@ -196,15 +205,15 @@ static void say_choice(const struct arguments *a)
 	fprintf(stderr, "\n");
 }
 
-int launch_eal(const struct command *command, const struct settings *settings, size_t slab_bytes,
-	struct dip_error *err)
+int launch_eal(const struct command *command, const struct settings *settings,
+	const struct launch_memory *memory, struct dip_error *err)
 {
 	static struct arguments chosen; /* EAL keeps pointers into it */
 	int argc = command->eal_argc;
 	char **argv = command->eal_argv;
 
 	if (argc == 0) {
-		int ret = choose_arguments(&chosen, settings, slab_bytes, err);
+		int ret = choose_arguments(&chosen, settings, memory, err);
 
 		if (ret < 0)
 			return ret;

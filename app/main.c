@@ -211,6 +211,7 @@ int main(int argc, char **argv)
 {
 	struct dip_error err = {0};
 	struct command command;
+	struct launch_memory memory;
 	struct source source;
 	size_t frame_bytes;
 	int status;
@@ -222,9 +223,11 @@ int main(int argc, char **argv)
 	if (command.action != RUN)
 		return inform(command.action);
 	control_catch_signals();
-	if (source_examine(&command, &settings, &frame_bytes, &err) < 0 ||
-		launch_eal(&command, &settings, pipeline_slab_bytes(&settings, frame_bytes), &err) <
-			0)
+	if (source_examine(&command, &settings, &frame_bytes, &err) < 0)
+		return complain(&err);
+	memory = (struct launch_memory){.slab_bytes = pipeline_slab_bytes(&settings, frame_bytes),
+		.window_bytes = pipeline_window_bytes(&settings)};
+	if (launch_eal(&command, &settings, &memory, &err) < 0)
 		return complain(&err);
 	if (source_open(&command, &source, &err) < 0) {
 		status = complain(&err);

@@ -6,6 +6,16 @@
 
 #include "results/window.h"
 
+static size_t slot_bytes(unsigned int sites, size_t sums_bytes)
+{
+	return RTE_ALIGN_CEIL(dip_result_sums_at(sites) + sums_bytes, (size_t)64);
+}
+
+size_t dip_window_bytes(uint64_t size, unsigned int sites, size_t sums_bytes)
+{
+	return rte_align64pow2(size) * slot_bytes(sites, sums_bytes);
+}
+
 int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes, struct dip_window **out,
 	struct dip_error *err)
 {
@@ -14,7 +24,7 @@ int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes, stru
 	if (w == NULL)
 		return dip_fail(err, ENOMEM, "results window: out of memory");
 	w->size = rte_align64pow2(size);
-	w->slot_bytes = RTE_ALIGN_CEIL(dip_result_sums_at(sites) + sums_bytes, (size_t)64);
+	w->slot_bytes = slot_bytes(sites, sums_bytes);
 	w->slots = rte_zmalloc("dip_window", w->size * w->slot_bytes, RTE_CACHE_LINE_SIZE);
 	if (w->slots == NULL) {
 		dip_fail(err, ENOMEM,

@@ -61,6 +61,9 @@ struct dip_window {
 	uint64_t consumed __attribute__((aligned(64))); /* atomic: tickets written */
 };
 
+/* Bytes of a window's slots; arguments as of dip_window_create. */
+size_t dip_window_bytes(uint64_t size, unsigned int sites, size_t sums_bytes);
+
 /* size: slots, rounded up to a power of two. sums_bytes: of a result's sums, 0 without them. Returns
  * 0 or -ENOMEM with *err. Main lcore. */
 int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes,
