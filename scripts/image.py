@@ -4,7 +4,7 @@
 
 SRC is an .npy file (2-D, or a 3-D stack), a folder of them, an archive segment or the folder of a
 run. With --sites every site is drawn as a box, the occupied ones in a second colour: by the
-results file of a run, or by --threshold."""
+results file of a run (text or npy), or by --threshold. npy results bring their sites along."""
 
 import argparse
 import os
@@ -36,13 +36,6 @@ class Source(NamedTuple):
     """One file and its frames."""
     path: Path
     frames: list
-
-
-class Sites(NamedTuple):
-    """Top left corners (row, col) of all boxes, row-major over the grid, and their size."""
-    corners: list
-    height: int
-    width: int
 
 
 def load_array(path):
@@ -137,6 +130,23 @@ def pick_frame(sources, seq):
     raise Trouble(f"--frame {seq}: no such frame; the source has {has}")
 
 
+def load_table(path):
+    """The boxes of the table of the sites that stands beside npy results."""
+    table = load_records(path, ("row", "col", "h", "w"))
+    if len(table) == 0:
+        raise BadData(f"{path}: no site in it; expected one or more")
+    return list(zip(*(table[name].tolist() for name in ("row", "col", "h", "w"))))
+
+
+def find_sites(text, results):
+    """The boxes (row, col, height, width) that are asked for, or that the results bring along."""
+    if text is not None:
+        return load_table(Path(text)) if text.endswith(".npy") else parse_sites(text)
+    if results is not None and results.suffix == ".npy":
+        return load_table(results.with_name(results.stem + ".sites.npy"))
+    return None
+
+
 def parse_sites(text):
     """The grid of boxes, laid out as the pois group of the configuration does: ends exclusive."""
     fields = text.split(",")
@@ -147,13 +157,43 @@ def parse_sites(text):
     if height == 0 or width == 0 or row_start >= row_end or col_start >= col_end:
         raise Trouble(f"--sites {text}: no box in it; expected start < end and boxes of 1x1 or "
                       "more")
-    corners = [(row, col) for row in range(row_start, row_end, height)
-               for col in range(col_start, col_end, width)]
-    return Sites(corners, height, width)
+    return [(row, col, height, width) for row in range(row_start, row_end, height)
+            for col in range(col_start, col_end, width)]
+
+
+def load_records(path, names):
+    """The records of a structured .npy file, mapped; they have fields of these names."""
+    try:
+        records = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (ValueError, SyntaxError, TypeError, EOFError) as error:
+        raise BadData(f"{path}: not a readable .npy file: {error}; see docs/results.md on results "
+                      "after a loss of power") from error
+    if records.ndim != 1 or not set(names) <= set(records.dtype.names or ()):
+        raise BadData(f"{path}: {records.dtype} {records.shape}; expected records with the fields "
+                      f"{', '.join(names)}")
+    return records
+
+
+def read_npy_results(path, sites):
+    """The same of a file of NumPy records."""
+    records = load_records(path, ("seq", "occupied", "bits"))
+    if 8 * records.dtype["bits"].itemsize < len(sites):
+        raise BadData(f"{path}: {8 * records.dtype['bits'].itemsize} bits; expected {len(sites)} "
+                      "or more as --sites says")
+    bits = np.unpackbits(records["bits"], axis=1, count=len(sites), bitorder="little").astype(bool)
+    wrong = np.flatnonzero(bits.sum(axis=1) != records["occupied"])
+    if len(wrong) > 0:
+        first = wrong[0]
+        raise BadData(f"{path}: record {first}: {records['occupied'][first]} sites occupied, but "
+                      f"{bits[first].sum()} of the first {len(sites)} bits are set; expected the "
+                      "sites of that run")
+    return dict(zip(records["seq"].tolist(), bits))
 
 
 def read_results(path, sites):
     """{seq: occupied or not, a bool for each site} of a results file."""
+    if path.suffix == ".npy":
+        return read_npy_results(path, sites)
     results = {}
     with open(path, encoding="ascii", errors="replace") as file:
         lines = file.read().splitlines()
@@ -162,13 +202,13 @@ def read_results(path, sites):
         if not match:
             raise BadData(f"{path}: line {number + 1}: {lines[number][:40]!r}; expected "
                           "\"[frame SEQ] rois=N\"")
-        if int(match[2]) != len(sites.corners):
+        if int(match[2]) != len(sites):
             raise BadData(f"{path}: line {number + 1}: rois={match[2]}; expected "
-                          f"{len(sites.corners)} as --sites says")
+                          f"{len(sites)} as --sites says")
         bits = lines[number + 1] if number + 1 < len(lines) else ""
-        if len(bits) != len(sites.corners) or set(bits) - set("01"):
+        if len(bits) != len(sites) or set(bits) - set("01"):
             raise BadData(f"{path}: line {number + 2}: {bits[:40]!r} of {len(bits)} characters; "
-                          f"expected {len(sites.corners)} characters 0 or 1")
+                          f"expected {len(sites)} characters 0 or 1")
         results[int(match[1])] = np.frombuffer(bits.encode(), dtype=np.uint8) == ord("1")
     return results
 
@@ -176,16 +216,15 @@ def read_results(path, sites):
 def count_sites(pixels, sites):
     """The sum of every box."""
     kind = np.float64 if pixels.dtype.kind == "f" else np.int64
-    return np.array([pixels[row:row + sites.height, col:col + sites.width].sum(dtype=kind)
-                     for row, col in sites.corners])
+    return np.array([pixels[row:row + height, col:col + width].sum(dtype=kind)
+                     for row, col, height, width in sites])
 
 
 def draw_sites(canvas, sites, occupied, scale):
     """Outline every box on an RGB canvas enlarged by scale, inside the box's own pixels."""
-    for site, (row, col) in enumerate(sites.corners):
+    for site, (row, col, height, width) in enumerate(sites):
         colour = OCCUPIED_COLOUR if occupied is not None and occupied[site] else EMPTY_COLOUR
-        box = canvas[row * scale:(row + sites.height) * scale,
-                     col * scale:(col + sites.width) * scale]
+        box = canvas[row * scale:(row + height) * scale, col * scale:(col + width) * scale]
         box[0] = box[-1] = colour
         box[:, 0] = box[:, -1] = colour
 
@@ -248,11 +287,10 @@ class Painter:
         canvas = to_bytes(pixels, contrast)
         canvas = canvas.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
         if self.sites:
-            row, col = self.sites.corners[-1]
-            if row + self.sites.height > len(pixels) or col + self.sites.width > pixels.shape[1]:
-                raise Trouble(f"{path}: a box of {self.sites.height}x{self.sites.width} at {row},"
-                              f"{col} leaves the frame of {pixels.shape[0]}x{pixels.shape[1]}; "
-                              "check --sites")
+            for row, col, height, width in self.sites:
+                if row + height > len(pixels) or col + width > pixels.shape[1]:
+                    raise Trouble(f"{path}: a box of {height}x{width} at {row},{col} leaves the "
+                                  f"frame of {pixels.shape[0]}x{pixels.shape[1]}; check --sites")
             canvas = np.stack([canvas] * 3, axis=2)
             draw_sites(canvas, self.sites, self._occupied(frame, pixels), self.scale)
         Image.fromarray(canvas).save(self.folder / f"{frame.name}.png")
@@ -274,17 +312,19 @@ def arguments():
     parser.add_argument("--scale", metavar="N", type=int, default=1,
                         help="enlarge N times, nearest neighbour (default 1)")
     parser.add_argument("--frame", metavar="SEQ", type=int, help="only this frame")
-    parser.add_argument("--sites", metavar="GRID",
-                        help="row_start,col_start,row_end,col_end,roi_h,roi_w; ends exclusive")
+    parser.add_argument("--sites", metavar="GRID|TABLE",
+                        help="row_start,col_start,row_end,col_end,roi_h,roi_w; ends exclusive; or "
+                        "the .sites.npy of a run (default: the one beside npy results)")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--results", metavar="FILE", type=Path,
-                     help="the results of the run, matched by frame number")
+                     help="the results of the run, .txt or .npy, matched by frame number")
     how.add_argument("--threshold", metavar="T", type=float,
                      help="a site is occupied when its box sums up to T or more")
     parser.add_argument("--shape", metavar="HxW", help="of a frame, for raw segments (.bin)")
     args = parser.parse_args()
-    if (args.results or args.threshold is not None) and not args.sites:
-        parser.error("--results and --threshold need --sites")
+    alone = args.results is not None and args.results.suffix == ".npy"
+    if (args.results or args.threshold is not None) and not args.sites and not alone:
+        parser.error("--threshold and results as text need --sites")
     if not 1 <= args.scale <= 64:
         parser.error(f"--scale {args.scale}: expected 1..64")
     if args.min is not None and args.max is not None and args.min >= args.max:
@@ -295,7 +335,7 @@ def arguments():
 def main():
     """Draw what the command line names."""
     args = arguments()
-    sites = parse_sites(args.sites) if args.sites else None
+    sites = find_sites(args.sites, args.results)
     results = read_results(args.results, sites) if args.results else None
     sources, bad = find_sources(
         args.source, dipformat.parse_shape(args.shape) if args.shape else None)

@@ -8,6 +8,7 @@ DIP_SAMPLE_IMAGES  the folder of sample images, default ../shared/images/atoms-3
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,3 +64,18 @@ def tiny_scene(tmp_path_factory):
     scene = Scene(31, 16, 16, seed=2)
     scene.folder = scene.write(tmp_path_factory.mktemp("tiny") / "frames")
     return scene
+
+
+@pytest.fixture(name="small_disk")
+def mounted_tmpfs(tmp_path):
+    """A tmpfs of 8 MiB."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to mount a small tmpfs")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder],
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)

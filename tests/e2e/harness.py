@@ -228,8 +228,12 @@ class Launcher:
     def wait_for_results(self, run, count=1, timeout=20):
         """Wait until it is in full flight: results files have appeared and hold something."""
         folder = self.folder / "results"
-        self.wait_for(run, lambda: sum(f.stat().st_size > 0 for f in folder.glob("*.txt")) >= count,
-                      timeout)
+
+        def begun(path):
+            return path.stat().st_size > (1024 if path.suffix == ".npy" else 0)
+
+        self.wait_for(run, lambda: sum(begun(f) for f in folder.glob("results_*")
+                                       if not f.name.endswith(".sites.npy")) >= count, timeout)
 
     def close(self):
         """Nothing survives the test."""

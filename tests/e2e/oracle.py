@@ -70,8 +70,38 @@ def grid_sums(frames, grid):
     return part.reshape(len(frames), rows, height, cols, width).sum((2, 4)).reshape(len(frames), -1)
 
 
+def results_dtype(sites, sums=False, wide=False):
+    """Of the records of an npy results file."""
+    fields = [("seq", "<u8"), ("timestamp_ns", "<u8"), ("latency_ns", "<u8"), ("occupied", "<u4"),
+              ("bits", "u1", (-(-(28 + -(-sites // 8)) // 8) * 8 - 28,))]
+    kind = "<i8" if wide else "<i4"
+    if sums:
+        fields += [("sums", kind, (sites,)), ("margin", kind, (sites,))]
+    return np.dtype(fields)
+
+
+def unpack(records, sites):
+    """(records, sites) of occupied or not; what is behind the last site is zero."""
+    bits = np.unpackbits(records["bits"], axis=1, bitorder="little")
+    assert not bits[:, sites:].any()
+    assert np.array_equal(records["occupied"], bits.sum(axis=1))
+    return bits[:, :sites].astype(bool)
+
+
+def read_npy_results(path, sites):
+    """The same of a file of NumPy records that numpy reads by itself, with nothing behind them."""
+    records = np.load(path, mmap_mode="r")
+    sums = "sums" in records.dtype.names
+    wide = sums and records.dtype["sums"].base == np.dtype("<i8")
+    assert records.dtype == results_dtype(sites, sums, wide)
+    assert path.stat().st_size == 1024 + records.nbytes, "not whole records"
+    return records["seq"].astype(np.int64), unpack(records, sites)
+
+
 def read_results(path, sites):
     """(seqs, bits) of a results file; anything but whole, canonical lines is an error."""
+    if path.suffix == ".npy":
+        return read_npy_results(path, sites)
     lines = path.read_bytes().split(b"\n")
     assert lines.pop() == b"", "the results file ends within a line"
     heads, rows = lines[0::2], lines[1::2]

@@ -5,7 +5,6 @@ counted and reported, the other sink is unharmed, the exit status is 1."""
 import os
 import resource
 import shutil
-import subprocess
 import time
 
 import numpy as np
@@ -16,21 +15,6 @@ from test_archive_tool import tool
 from oracle import check_archive, check_images, check_results, dipformat
 
 RATE = {"main.nth_archive": 1, "main.fps": 2000}
-
-
-@pytest.fixture(name="small_disk")
-def mounted_tmpfs(tmp_path):
-    """A tmpfs of 8 MiB."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to mount a small tmpfs")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder],
-                          capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def free(folder):

@@ -648,6 +648,60 @@ def test_image_bad_results(tmp_path, text, line, word):
     assert stderr.startswith(f"image.py: {results}: line {line}: ") and word in stderr
 
 
+def write_npy_results(folder, bits, seqs=(1, 7), sites=4):
+    """Two records and the table of the four sites of grid_frames."""
+    kind = [("seq", "<u8"), ("timestamp_ns", "<u8"), ("latency_ns", "<u8"), ("occupied", "<u4"),
+            ("bits", "u1", (4,))]
+    records = np.zeros(len(seqs), kind)
+    records["seq"] = seqs
+    records["bits"][:, :1] = np.packbits(bits, axis=1, bitorder="little")
+    records["occupied"] = np.sum(bits, axis=1)
+    np.save(folder / "results_1.npy", records)
+    table = np.zeros(sites, [("index", "<u4"), ("row", "<u2"), ("col", "<u2"), ("h", "<u2"),
+                             ("w", "<u2")])
+    table["row"], table["col"] = [1, 1, 4, 4][:sites], [1, 4, 1, 4][:sites]
+    table["h"] = table["w"] = 3
+    np.save(folder / "results_1.sites.npy", table)
+    return folder / "results_1.npy"
+
+
+@pytest.mark.parametrize("sites", [[], ["--sites", "1,1,7,7,3,3"], ["--sites", "TABLE"]])
+def test_image_sites_by_npy_results(tmp_path, sites):
+    """The table beside the results is enough."""
+    folder = grid_frames(tmp_path)
+    results = write_npy_results(tmp_path, [[0, 1, 0, 0], [1, 1, 1, 1]])
+    sites = [str(tmp_path / "results_1.sites.npy") if text == "TABLE" else text for text in sites]
+    status, stdout, _ = run("image.py", folder, "-o", tmp_path / "out", *sites, "--results",
+                            results, "--min", 0, "--max", 9)
+    assert status == 0 and "1 frames not in the results" in stdout
+    check_boxes(tmp_path / "out/image_0001.png", {1}, 1)
+    pixels = np.asarray(Image.open(tmp_path / "out/image_0000.png"))
+    assert not (pixels == OCCUPIED).all(axis=2).any()
+
+
+def test_image_bad_npy_results(tmp_path):
+    folder = grid_frames(tmp_path)
+    results = write_npy_results(tmp_path, [[0, 1, 0, 1], [1, 1, 1, 1]])
+
+    def refused(word, *options, status=1):
+        found, stdout, stderr = run("image.py", folder, "-o", tmp_path / "out", "--results", results,
+                                    *options)
+        assert (found, stdout) == (status, "") and word in stderr and stderr.count("\n") == 1
+
+    refused("record 0: 2 sites occupied, but 1 of the first 2 bits", "--sites", "1,1,4,7,3,3")
+    refused("32 bits; expected 36", "--sites", "1,1,7,7,1,1")
+    whole = results.read_bytes()
+    results.write_bytes(whole[:-1])
+    refused("not a readable .npy file")
+    results.write_bytes(b"[frame 1] rois=4\n0101\n")
+    refused("not a readable .npy file")
+    np.save(results, np.zeros(3))
+    refused("expected records with the fields seq, occupied, bits")
+    results.write_bytes(whole)
+    results.with_name("results_1.sites.npy").unlink()
+    refused("results_1.sites.npy: No such file", status=2)
+
+
 @pytest.mark.parametrize("options, word", [
     (["--threshold", "5"], "need --sites"),
     (["--sites", "1,1,7,7,3"], "expected six numbers"),
