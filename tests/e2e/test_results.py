@@ -42,7 +42,9 @@ def check_sums(run, scene, wide=False):
     assert np.array_equal(unpack(records, scene.sites), records["margin"] >= 0)
     stamps, latency = records["timestamp_ns"].astype(np.int64), records["latency_ns"]
     assert np.all((stamps >= run.t0) & (stamps <= run.t1))
-    assert np.all(latency > 0) and latency.max() == run.report["latency"]["result"]["max_ns"]
+    assert np.all(latency > 0)
+    if run.stats["results_io_errors"] == 0:
+        assert latency.max() == run.report["latency"]["result"]["max_ns"]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
