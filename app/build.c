@@ -179,12 +179,14 @@ static int create_lane(
 static int create_process(struct pipeline *p, unsigned int i, struct dip_error *err)
 {
 	const struct lane *lane = &p->lane[p->placement.process_lane[i]];
+	int64_t deadline = p->settings->proc.deadline_us;
 	struct dip_process_conf conf = {
 		.index = i,
 		.ring = lane->ring,
 		.detector = p->detector,
 		.window = lane->window,
 		.sums = p->settings->proc.sums,
+		.deadline_ns = deadline > 0 ? (uint64_t)deadline * 1000 : UINT64_MAX,
 		.socket = rte_lcore_to_socket_id(p->placement.process[i]),
 	};
 	int ret = dip_process_create(&conf, &p->process[i]);

@@ -102,6 +102,8 @@ static const struct dip_option rows[] = {
 	STRING(proc, detector, "patch", "the detector that decides which sites are occupied"),
 	STRING(proc, kernel, "auto",
 		"its inner loop: auto (the fastest this CPU has), scalar, avx2, avx512"),
+	INT(proc, deadline_us, "0", 0, 1e9, "us",
+		"count frames decided later than this after their arrival as proc_late; 0: none"),
 
 	INT(arch, segment_bytes, "1073741824", 4096, 1024 * GIB, "bytes",
 		"size at which a segment ends and the next one begins"),

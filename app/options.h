@@ -35,6 +35,7 @@ struct settings {
 		bool sums;
 		int64_t results_window;
 		char *detector, *kernel;
+		int64_t deadline_us;
 	} proc;
 	struct {
 		int64_t segment_bytes, io_buffer_bytes;

@@ -59,10 +59,10 @@ static json_t *ledger_object(void)
 
 static json_t *histogram_object(const struct dip_histogram_summary *h)
 {
-	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count, "mean_ns",
-		(json_int_t)h->mean, "p50_ns", (json_int_t)h->p50, "p90_ns", (json_int_t)h->p90,
-		"p99_ns", (json_int_t)h->p99, "p999_ns", (json_int_t)h->p999, "max_ns",
-		(json_int_t)h->max);
+	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count,
+		"mean_ns", (json_int_t)h->mean, "p50_ns", (json_int_t)h->p50, "p90_ns",
+		(json_int_t)h->p90, "p99_ns", (json_int_t)h->p99, "p999_ns", (json_int_t)h->p999,
+		"p9999_ns", (json_int_t)h->p9999, "max_ns", (json_int_t)h->max);
 }
 
 static json_t *latency_object(void)
@@ -70,7 +70,8 @@ static json_t *latency_object(void)
 	struct latencies l;
 
 	summary_latencies(&l);
-	return json_pack("{s:o,s:o}", "result", histogram_object(&l.result), "archived",
+	return json_pack("{s:o,s:o,s:o,s:o}", "dequeued", histogram_object(&l.dequeued), "decision",
+		histogram_object(&l.decision), "result", histogram_object(&l.result), "archived",
 		histogram_object(&l.archived));
 }
 

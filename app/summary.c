@@ -20,6 +20,7 @@ void summary_attach(const struct pipeline *p, const char *device)
 	snprintf(summary.kernel, sizeof(summary.kernel), "%s", p->detector->kernel);
 	summary.sites = &p->sites;
 	dip_sites_span(&p->sites, &summary.span);
+	summary.processors = p->placement.processors;
 	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
 	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
 	summary.archive_on = p->archiver != NULL;
@@ -73,6 +74,10 @@ void summary_ledger(struct ledger_account accounts[LEDGER_ACCOUNTS])
 
 void summary_latencies(struct latencies *l)
 {
-	dip_histogram_summarise(dip_process_latency(), DIP_PROCESSORS, &l->result);
-	dip_histogram_summarise(dip_archiver_latency(), 1, &l->archived);
+	unsigned int n = summary.processors;
+
+	dip_histogram_summarise(dip_process_latency(DIP_STAGE_DEQUEUED), NULL, n, &l->dequeued);
+	dip_histogram_summarise(dip_process_latency(DIP_STAGE_DECISION), NULL, n, &l->decision);
+	dip_histogram_summarise(dip_process_latency(DIP_STAGE_RESULT), NULL, n, &l->result);
+	dip_histogram_summarise(dip_archiver_latency(), NULL, 1, &l->archived);
 }

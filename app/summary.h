@@ -19,6 +19,7 @@ struct summary {
 	char detector[32], kernel[32];
 	const struct dip_sites *sites;
 	struct dip_sites_span span;
+	unsigned int processors;
 	char archive[4096], results[4200]; /* "": none */
 	bool archive_on, results_on;
 	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */
@@ -47,6 +48,8 @@ void summary_rates(struct rates *rates);
 void summary_ledger(struct ledger_account accounts[LEDGER_ACCOUNTS]);
 
 struct latencies {
+	struct dip_histogram_summary dequeued; /* arrival to a processor's taking it */
+	struct dip_histogram_summary decision; /* from there to its decision */
 	struct dip_histogram_summary result;   /* arrival to decision */
 	struct dip_histogram_summary archived; /* arrival to completed write */
 };

@@ -10,14 +10,14 @@
 
 #include "options.h"
 #include "summary.h"
-#include "telemetry.h"
+#include "telemetry_impl.h"
 
 /* Callbacks run on threads of their own, at any time, until the process is gone: they read only
  * static storage. Telemetry knows no floats: rates are decimal strings. */
 
 static const struct settings *settings;
 
-static void add_decimal(struct rte_tel_data *d, const char *name, double value)
+void telemetry_decimal(struct rte_tel_data *d, const char *name, double value)
 {
 	char text[64];
 
@@ -39,13 +39,13 @@ static int on_stats(const char *cmd, const char *params, struct rte_tel_data *d)
 	rte_tel_data_start_dict(d);
 	dip_metrics_foreach(add_metric, d);
 	summary_rates(&r);
-	add_decimal(d, "elapsed_sec", r.elapsed_sec);
-	add_decimal(d, "drained_sec", r.drained_sec);
-	add_decimal(d, "dma_fps", r.dma_fps);
-	add_decimal(d, "proc_fps", r.proc_fps);
-	add_decimal(d, "arch_fps", r.arch_fps);
-	add_decimal(d, "arch_gbps", r.arch_gbps);
-	add_decimal(d, "arch_gibps", r.arch_gibps);
+	telemetry_decimal(d, "elapsed_sec", r.elapsed_sec);
+	telemetry_decimal(d, "drained_sec", r.drained_sec);
+	telemetry_decimal(d, "dma_fps", r.dma_fps);
+	telemetry_decimal(d, "proc_fps", r.proc_fps);
+	telemetry_decimal(d, "arch_fps", r.arch_fps);
+	telemetry_decimal(d, "arch_gbps", r.arch_gbps);
+	telemetry_decimal(d, "arch_gibps", r.arch_gibps);
 	return 0;
 }
 
@@ -78,73 +78,6 @@ static int on_ledger(const char *cmd, const char *params, struct rte_tel_data *d
 
 		if (account != NULL)
 			rte_tel_data_add_dict_container(d, accounts[i].name, account, 0);
-	}
-	return 0;
-}
-
-static void add_histogram(
-	struct rte_tel_data *d, const char *name, const struct dip_histogram_summary *h)
-{
-	struct rte_tel_data *o = rte_tel_data_alloc();
-
-	if (o == NULL)
-		return;
-	rte_tel_data_start_dict(o);
-	rte_tel_data_add_dict_u64(o, "count", h->count);
-	rte_tel_data_add_dict_u64(o, "mean_ns", h->mean);
-	rte_tel_data_add_dict_u64(o, "p50_ns", h->p50);
-	rte_tel_data_add_dict_u64(o, "p90_ns", h->p90);
-	rte_tel_data_add_dict_u64(o, "p99_ns", h->p99);
-	rte_tel_data_add_dict_u64(o, "p999_ns", h->p999);
-	rte_tel_data_add_dict_u64(o, "max_ns", h->max);
-	rte_tel_data_add_dict_container(d, name, o, 0);
-}
-
-static int on_latency(const char *cmd, const char *params, struct rte_tel_data *d)
-{
-	struct latencies l;
-
-	(void)cmd;
-	(void)params;
-	summary_latencies(&l);
-	rte_tel_data_start_dict(d);
-	add_histogram(d, "result", &l.result);
-	add_histogram(d, "archived", &l.archived);
-	return 0;
-}
-
-static struct rte_tel_data *lcore_dict(unsigned int id)
-{
-	const struct dip_lcore_stats *s = dip_lcore_stats(id);
-	uint64_t busy = dip_read(&s->busy_tsc), idle = dip_read(&s->idle_tsc);
-	struct rte_tel_data *d = rte_tel_data_alloc();
-
-	if (d == NULL)
-		return NULL;
-	rte_tel_data_start_dict(d);
-	rte_tel_data_add_dict_string(d, "role", dip_lcore_roles(id));
-	add_decimal(d, "busy", busy + idle > 0 ? (double)busy / (busy + idle) : 0);
-	add_decimal(d, "idle", busy + idle > 0 ? (double)idle / (busy + idle) : 0);
-	rte_tel_data_add_dict_u64(d, "turns", dip_read(&s->turns));
-	add_decimal(d, "longest_turn_us", dip_read(&s->longest_tsc) * 1e6 / rte_get_tsc_hz());
-	return d;
-}
-
-static int on_lcores(const char *cmd, const char *params, struct rte_tel_data *d)
-{
-	unsigned int id;
-
-	(void)cmd;
-	(void)params;
-	rte_tel_data_start_dict(d);
-	RTE_LCORE_FOREACH(id)
-	{
-		struct rte_tel_data *lcore = lcore_dict(id);
-		char name[16];
-
-		snprintf(name, sizeof(name), "%u", id);
-		if (lcore != NULL)
-			rte_tel_data_add_dict_container(d, name, lcore, 0);
 	}
 	return 0;
 }
@@ -224,9 +157,11 @@ static const struct {
 } commands[] = {
 	{"/dip/stats", on_stats, "Every metric, and the rates. No parameters"},
 	{"/dip/ledger", on_ledger, "What came in = what was done + what was lost. No parameters"},
-	{"/dip/latency", on_latency,
-		"Nanoseconds from arrival to result, to archived. No parameters"},
-	{"/dip/lcores", on_lcores, "Role and load of each lcore. No parameters"},
+	{"/dip/latency", telemetry_latency,
+		"Nanoseconds from arrival on. Parameters: none, number of a processor, or reset"},
+	{"/dip/worst", telemetry_worst, "The slowest frames of the window. No parameters"},
+	{"/dip/lcores", telemetry_lcores,
+		"Role and load of each lcore in the window. No parameters"},
 	{"/dip/device", on_device, "The source. No parameters"},
 	{"/dip/archive", on_archive, "The archive of this run. No parameters"},
 	{"/dip/config", on_config, "Every effective setting. No parameters"},

@@ -102,8 +102,7 @@ static void loop(unsigned int lcore_id, idle_fn *idle)
 		unsigned int work = turn(lcore_id);
 		uint64_t now = rte_rdtsc();
 
-		if (now - before > stats->longest_tsc)
-			__atomic_store_n(&stats->longest_tsc, now - before, __ATOMIC_RELAXED);
+		dip_peak_record(&stats->longest_tsc, now - before);
 		dip_count(&stats->turns, 1);
 		if (work > 0) {
 			dip_count(&stats->busy_tsc, now - before);
@@ -111,8 +110,11 @@ static void loop(unsigned int lcore_id, idle_fn *idle)
 			before = now;
 			continue;
 		}
+		dip_peak_record(&stats->longest_idle_tsc, now - before);
 		idle(now - last_work);
-		now = rte_rdtsc();
+		/* A pause is a part of the next turn, a sleep is not. */
+		if (idle != wait_busy)
+			now = rte_rdtsc();
 		dip_count(&stats->idle_tsc, now - before);
 		before = now;
 	}

@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "metrics/metrics.h"
+#include "metrics/peak.h"
 
 /* One lcore loop, many pollers: which poller runs on which lcore is data. */
 
@@ -35,7 +35,9 @@ struct dip_lcore_stats {
 	uint64_t busy_tsc; /* in turns that brought work */
 	uint64_t idle_tsc; /* in turns that brought none, sleeps included */
 	uint64_t turns;
-	uint64_t longest_tsc; /* the longest time from one turn to the next, sleeps left out */
+	/* The longest time from the begin of one turn to the next, sleeps left out: of any turn, and
+	 * of one that brought no work, which takes that long only when somebody else has the CPU. */
+	struct dip_peak longest_tsc, longest_idle_tsc;
 } __attribute__((aligned(64)));
 
 /* Give an lcore one more poller, to be called in order of addition each turn. Main lcore only,

@@ -3,6 +3,8 @@
 
 #include "metrics/histogram.h"
 
+uint64_t dip_peak_window;
+
 /* The largest value that falls into the bucket. */
 static uint64_t upper_bound(unsigned int index)
 {
@@ -25,28 +27,58 @@ static uint64_t percentile(const uint64_t *bucket, uint64_t count, double share,
 	return max;
 }
 
-void dip_histogram_summarise(
-	const struct dip_histogram *h, unsigned int n, struct dip_histogram_summary *out)
+void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *copy)
+{
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++)
+		copy->bucket[i] = dip_read(&h->bucket[i]);
+	copy->sum = dip_read(&h->sum);
+	copy->max.ever = dip_read(&h->max.ever);
+	copy->max.window = __atomic_load_n(&h->max.window, __ATOMIC_ACQUIRE);
+	copy->max.value = dip_read(&h->max.value);
+}
+
+/* Add what h holds, without what it held before. */
+static void add(uint64_t *merged, uint64_t *sum, const struct dip_histogram *h,
+	const struct dip_histogram *before)
+{
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++)
+		merged[i] += dip_read(&h->bucket[i]) - (before != NULL ? before->bucket[i] : 0);
+	*sum += dip_read(&h->sum) - (before != NULL ? before->sum : 0);
+}
+
+/* A value that came while a window began may be counted in it and not be its maximum. */
+static uint64_t at_least(const uint64_t *merged, uint64_t max)
+{
+	unsigned int i = DIP_HISTOGRAM_BUCKETS - 1;
+
+	while (i > 0 && merged[i] == 0)
+		i--;
+	return dip_histogram_index(max) < i ? upper_bound(i) : max;
+}
+
+void dip_histogram_summarise(const struct dip_histogram *h, const struct dip_histogram *before,
+	unsigned int n, struct dip_histogram_summary *out)
 {
 	uint64_t merged[DIP_HISTOGRAM_BUCKETS] = {0}, sum = 0;
 
 	memset(out, 0, sizeof(*out));
 	for (unsigned int j = 0; j < n; j++) {
-		for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++) {
-			uint64_t value = dip_read(&h[j].bucket[i]);
+		uint64_t max = before != NULL ? dip_peak_read(&h[j].max) : dip_read(&h[j].max.ever);
 
-			merged[i] += value;
-			out->count += value;
-		}
-		sum += dip_read(&h[j].sum);
-		if (dip_read(&h[j].max) > out->max)
-			out->max = dip_read(&h[j].max);
+		add(merged, &sum, &h[j], before != NULL ? &before[j] : NULL);
+		out->max = max > out->max ? max : out->max;
 	}
-	if (out->count == 0)
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++)
+		out->count += merged[i];
+	if (out->count == 0) {
+		out->max = 0;
 		return;
+	}
+	out->max = at_least(merged, out->max);
 	out->mean = sum / out->count;
 	out->p50 = percentile(merged, out->count, 0.50, out->max);
 	out->p90 = percentile(merged, out->count, 0.90, out->max);
 	out->p99 = percentile(merged, out->count, 0.99, out->max);
 	out->p999 = percentile(merged, out->count, 0.999, out->max);
+	out->p9999 = percentile(merged, out->count, 0.9999, out->max);
 }

@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-#include "metrics/metrics.h"
+#include "metrics/peak.h"
 
 /* A log-bucketed histogram of nanoseconds: 16 buckets an octave (relative error under 1/16), from
  * 0 to 2^40 ns (18 minutes), one writer, merged when read. */
@@ -15,7 +15,7 @@
 struct dip_histogram {
 	uint64_t bucket[DIP_HISTOGRAM_BUCKETS];
 	uint64_t sum;
-	uint64_t max;
+	struct dip_peak max;
 } __attribute__((aligned(64)));
 
 static inline unsigned int dip_histogram_index(uint64_t ns)
@@ -34,15 +34,19 @@ static inline void dip_histogram_record(struct dip_histogram *h, uint64_t ns)
 {
 	dip_count(&h->bucket[dip_histogram_index(ns)], 1);
 	dip_count(&h->sum, ns);
-	if (ns > h->max)
-		__atomic_store_n(&h->max, ns, __ATOMIC_RELAXED);
+	dip_peak_record(&h->max, ns);
 }
 
 struct dip_histogram_summary {
 	uint64_t count;
-	uint64_t mean, p50, p90, p99, p999, max; /* ns; percentiles are upper bucket bounds */
+	/* ns; percentiles are upper bucket bounds */
+	uint64_t mean, p50, p90, p99, p999, p9999, max;
 };
 
-/* Merge n histograms that may be written meanwhile. Any thread. */
-void dip_histogram_summarise(
-	const struct dip_histogram *h, unsigned int n, struct dip_histogram_summary *out);
+/* Copy a histogram that may be written meanwhile. Any thread. */
+void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *copy);
+
+/* Merge n histograms that may be written meanwhile. before: copies of them from the begin of the
+ * present window, to be taken off; NULL: all that they ever held. Any thread. */
+void dip_histogram_summarise(const struct dip_histogram *h, const struct dip_histogram *before,
+	unsigned int n, struct dip_histogram_summary *out);

@@ -16,6 +16,7 @@ static struct counters {
 	uint64_t proc_occupied;
 	uint64_t proc_stale_desc;
 	uint64_t proc_discarded;
+	uint64_t proc_late;
 	uint64_t proc_empty_polls;
 } __attribute__((aligned(64))) all_counters[DIP_PROCESSORS];
 
@@ -28,38 +29,65 @@ static const struct dip_metric rows[] = {
 		"descriptors refused: their frame had gone back to the pool"),
 	DIP_METRIC(struct counters, proc_discarded, "frames",
 		"frames queued for processing and discarded at a stop"),
+	DIP_METRIC(struct counters, proc_late, "frames",
+		"frames decided later than proc.deadline_us after their arrival"),
 	DIP_METRIC(struct counters, proc_empty_polls, "polls", "polls that found no frame"),
 };
 
 DIP_METRICS_REGISTER(process_metrics, rows, all_counters)
 
-static struct dip_histogram latency[DIP_PROCESSORS];
+static struct dip_histogram latency[DIP_STAGES][DIP_PROCESSORS];
+static struct dip_worst worst[DIP_PROCESSORS];
 
 struct dip_process {
 	struct dip_process_conf conf;
 	struct counters *counters;
-	struct dip_histogram *latency;
 	double ns_per_tsc;
 	void *sums;                  /* where a result has no room for them */
 	struct dip_result *unwanted; /* takes results when nobody wants them */
 	bool discard;                /* atomic, written by the control thread */
 };
 
-static void decide(struct dip_process *p, const struct dip_frame *frame, struct dip_result *slot)
+/* Nanoseconds; none when the frame came just now, by the clock of another core. */
+static uint64_t since(const struct dip_process *p, uint64_t then_tsc, uint64_t now_tsc)
+{
+	return now_tsc > then_tsc ? (uint64_t)((now_tsc - then_tsc) * p->ns_per_tsc) : 0;
+}
+
+static void note_latency(
+	const struct dip_process *p, const struct dip_result *result, uint64_t dequeued_ns)
+{
+	unsigned int i = p->conf.index;
+	uint64_t result_ns = result->latency_ns;
+
+	dip_histogram_record(&latency[DIP_STAGE_DEQUEUED][i], dequeued_ns);
+	dip_histogram_record(&latency[DIP_STAGE_DECISION][i], result_ns - dequeued_ns);
+	dip_histogram_record(&latency[DIP_STAGE_RESULT][i], result_ns);
+	if (result_ns > p->conf.deadline_ns)
+		dip_count(&p->counters->proc_late, 1);
+	if (dip_worst_wants(&worst[i], result_ns))
+		dip_worst_note(&worst[i], &(struct dip_worst_frame){.seq = result->seq,
+						  .timestamp_ns = result->timestamp_ns,
+						  .dequeued_ns = dequeued_ns,
+						  .result_ns = result_ns});
+}
+
+static void decide(struct dip_process *p, const struct dip_frame *frame, uint64_t dequeued_tsc,
+	struct dip_result *slot)
 {
 	const struct dip_detector *det = p->conf.detector;
 	void *sums = p->conf.sums ? dip_result_sums(slot, det->sites) : p->sums;
 
 	slot->occupied = det->ops->detect(det, frame->pixels, sums, slot->bits);
-	slot->latency_ns = (rte_rdtsc() - frame->tsc) * p->ns_per_tsc;
+	slot->latency_ns = since(p, frame->tsc, rte_rdtsc());
 	slot->seq = frame->seq;
 	slot->timestamp_ns = frame->timestamp_ns;
-	dip_histogram_record(p->latency, slot->latency_ns);
+	note_latency(p, slot, since(p, frame->tsc, dequeued_tsc));
 	dip_count(&p->counters->proc_occupied, slot->occupied);
 	dip_count(&p->counters->proc_frames, 1);
 }
 
-static void handle(struct dip_process *p, const struct dip_desc *desc)
+static void handle(struct dip_process *p, const struct dip_desc *desc, uint64_t dequeued_tsc)
 {
 	struct dip_window *w = p->conf.window;
 	struct dip_result *slot = w != NULL ? dip_window_slot(w, desc->ticket) : p->unwanted;
@@ -72,7 +100,7 @@ static void handle(struct dip_process *p, const struct dip_desc *desc)
 		dip_count(&p->counters->proc_discarded, 1);
 	} else {
 		slot->kind = DIP_RESULT_FRAME;
-		decide(p, frame, slot);
+		decide(p, frame, dequeued_tsc, slot);
 	}
 	if (w != NULL) {
 		if (slot->kind == DIP_RESULT_FRAME)
@@ -89,11 +117,15 @@ static unsigned int process_poll(void *arg)
 	struct dip_desc desc[BURST];
 	unsigned int n =
 		rte_ring_dequeue_burst_elem(p->conf.ring, desc, sizeof(desc[0]), BURST, NULL);
+	uint64_t dequeued_tsc;
 
-	for (unsigned int i = 0; i < n; i++)
-		handle(p, &desc[i]);
-	if (n == 0)
+	if (n == 0) {
 		dip_count(&p->counters->proc_empty_polls, 1);
+		return 0;
+	}
+	dequeued_tsc = rte_rdtsc();
+	for (unsigned int i = 0; i < n; i++)
+		handle(p, &desc[i], dequeued_tsc);
 	return n;
 }
 
@@ -107,7 +139,6 @@ int dip_process_create(const struct dip_process_conf *conf, struct dip_process *
 		return -ENOMEM;
 	p->conf = *conf;
 	p->counters = &all_counters[conf->index];
-	p->latency = &latency[conf->index];
 	p->ns_per_tsc = 1e9 / rte_get_tsc_hz();
 	p->sums = rte_zmalloc_socket("dip_process", sites * dip_detector_sum_bytes(conf->detector),
 		RTE_CACHE_LINE_SIZE, conf->socket);
@@ -141,7 +172,12 @@ void dip_process_discard(struct dip_process *p)
 	__atomic_store_n(&p->discard, true, __ATOMIC_RELAXED);
 }
 
-const struct dip_histogram *dip_process_latency(void)
+const struct dip_histogram *dip_process_latency(enum dip_stage stage)
 {
-	return latency;
+	return latency[stage];
+}
+
+const struct dip_worst *dip_process_worst(void)
+{
+	return worst;
 }

@@ -9,6 +9,7 @@
 #include "frame/frame.h"
 #include "lcore/lcore.h"
 #include "metrics/histogram.h"
+#include "metrics/worst.h"
 #include "results/window.h"
 
 /* The process poller: takes frames from its lane's ring, decides which sites are occupied, writes
@@ -22,6 +23,7 @@ struct dip_process_conf {
 	const struct dip_detector *detector;
 	struct dip_window *window; /* the lane's; NULL: nobody wants results */
 	bool sums;                 /* they are wanted too: the window has room for them */
+	uint64_t deadline_ns;      /* later results are counted as late; UINT64_MAX: none */
 	int socket;                /* NUMA node of its lcore */
 };
 
@@ -37,5 +39,16 @@ struct dip_poller dip_process_poller(struct dip_process *process);
 /* From now on frames are given back undecided, counted as discarded. Any thread. */
 void dip_process_discard(struct dip_process *process);
 
-/* Arrival to decision, one histogram a processor. Static storage; any thread. */
-const struct dip_histogram *dip_process_latency(void);
+/* Where the time of a frame goes. */
+enum dip_stage {
+	DIP_STAGE_DEQUEUED, /* arrival to a processor's taking it */
+	DIP_STAGE_DECISION, /* from there to its decision, after those of the same poll before it */
+	DIP_STAGE_RESULT,   /* arrival to decision */
+	DIP_STAGES
+};
+
+/* DIP_PROCESSORS histograms, one for each processor. Static storage; any thread. */
+const struct dip_histogram *dip_process_latency(enum dip_stage stage);
+
+/* The slowest frames of each processor. Static storage; any thread. */
+const struct dip_worst *dip_process_worst(void);

@@ -119,8 +119,7 @@ static unsigned int results_poll(void *arg)
 			break;
 		work += take_run(r, &run);
 	}
-	dip_results_writer_poll(r->writer);
-	return work;
+	return work + dip_results_writer_poll(r->writer);
 }
 
 static void results_stop(void *arg)

@@ -182,10 +182,12 @@ void dip_results_writer_add(struct dip_results_writer *w, const struct dip_resul
 		dip_results_writer_flush(w);
 }
 
-void dip_results_writer_poll(struct dip_results_writer *w)
+bool dip_results_writer_poll(struct dip_results_writer *w)
 {
-	if (w->buffered > 0 && rte_rdtsc() - w->oldest_tsc > w->flush_tsc)
-		dip_results_writer_flush(w);
+	if (w->buffered == 0 || rte_rdtsc() - w->oldest_tsc <= w->flush_tsc)
+		return false;
+	dip_results_writer_flush(w);
+	return true;
 }
 
 int dip_results_writer_create(const struct dip_results_format *format,

@@ -19,8 +19,8 @@ void dip_results_writer_free(struct dip_results_writer *writer); /* NULL is allo
 /* Take one more result. Calls write(2) when the buffer is full. */
 void dip_results_writer_add(struct dip_results_writer *writer, const struct dip_result *result);
 
-/* Write what has waited for more for too long. Call often. */
-void dip_results_writer_poll(struct dip_results_writer *writer);
+/* Write what has waited for more for too long. Call often. Returns whether there was something. */
+bool dip_results_writer_poll(struct dip_results_writer *writer);
 
 /* Write what there is. */
 void dip_results_writer_flush(struct dip_results_writer *writer);

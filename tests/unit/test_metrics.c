@@ -7,10 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "metrics/histogram.h"
 #include "metrics/metrics.h"
+#include "metrics/worst.h"
 
 /* --- counters --- */
 
@@ -129,7 +131,7 @@ static uint64_t reported(uint64_t value)
 	for (int i = 0; i < 3; i++)
 		dip_histogram_record(&h, value);
 	dip_histogram_record(&h, UINT64_MAX);
-	dip_histogram_summarise(&h, 1, &s);
+	dip_histogram_summarise(&h, NULL, 1, &s);
 	assert_int_equal(s.count, 4);
 	assert_int_equal(s.max, UINT64_MAX);
 	return s.p50;
@@ -222,6 +224,7 @@ static void check_summary(uint64_t *values, unsigned int n, const struct dip_his
 	check_percentile(values, n, 0.9, s->p90);
 	check_percentile(values, n, 0.99, s->p99);
 	check_percentile(values, n, 0.999, s->p999);
+	check_percentile(values, n, 0.9999, s->p9999);
 }
 
 #define PARTS 5
@@ -249,10 +252,10 @@ static void test_percentiles(void **state)
 
 			for (unsigned int j = part; j < n; j += PARTS)
 				some[m++] = all[j];
-			dip_histogram_summarise(&parts[part], 1, &s);
+			dip_histogram_summarise(&parts[part], NULL, 1, &s);
 			check_summary(some, m, &s);
 		}
-		dip_histogram_summarise(parts, PARTS, &s);
+		dip_histogram_summarise(parts, NULL, PARTS, &s);
 		check_summary(all, n, &s);
 	}
 }
@@ -265,16 +268,190 @@ static void test_empty(void **state)
 
 	(void)state;
 	memset(&s, 0xff, sizeof(s));
-	dip_histogram_summarise(h, 2, &s);
+	dip_histogram_summarise(h, NULL, 2, &s);
 	assert_memory_equal(&s, &nothing, sizeof(s));
 	dip_histogram_record(&h[1], 0);
-	dip_histogram_summarise(h, 2, &s);
+	dip_histogram_summarise(h, NULL, 2, &s);
 	assert_int_equal(s.count, 1);
 	assert_int_equal(s.p50, 0);
 	assert_int_equal(s.max, 0);
 	memset(&s, 0xff, sizeof(s));
-	dip_histogram_summarise(h, 0, &s);
+	dip_histogram_summarise(h, NULL, 0, &s);
 	assert_memory_equal(&s, &nothing, sizeof(s));
+}
+
+/* --- windows of time --- */
+
+static void begin_window(
+	const struct dip_histogram *h, unsigned int n, struct dip_histogram *before)
+{
+	for (unsigned int i = 0; i < n; i++)
+		dip_histogram_copy(&h[i], &before[i]);
+	__atomic_store_n(&dip_peak_window, dip_peak_window + 1, __ATOMIC_RELEASE);
+}
+
+static void test_peak(void **state)
+{
+	struct dip_peak p = {.window = dip_peak_window};
+
+	(void)state;
+	assert_int_equal(dip_peak_read(&p), 0);
+	dip_peak_record(&p, 7);
+	dip_peak_record(&p, 5);
+	assert_int_equal(dip_peak_read(&p), 7);
+	dip_peak_window++;
+	assert_int_equal(dip_peak_read(&p), 0);
+	dip_peak_record(&p, 0);
+	assert_int_equal(dip_peak_read(&p), 0);
+	dip_peak_record(&p, 3);
+	dip_peak_record(&p, 2);
+	assert_int_equal(dip_peak_read(&p), 3);
+	assert_int_equal(p.ever, 7);
+}
+
+/* Each window has its own values and no others, whatever came before; all of them are still there. */
+static void test_windows(void **state)
+{
+	static struct dip_histogram h[PARTS], before[PARTS];
+	static uint64_t all[4 * 1000];
+	struct dip_histogram_summary s;
+
+	(void)state;
+	memset(h, 0, sizeof(h));
+	for (unsigned int window = 0; window < 4; window++) {
+		uint64_t *mine = &all[window * 1000];
+
+		begin_window(h, PARTS, before);
+		dip_histogram_summarise(h, before, PARTS, &s);
+		assert_int_equal(s.count, 0);
+		assert_int_equal(s.max, 0);
+		for (unsigned int i = 0; i < 1000; i++) {
+			/* The first window has the largest values. */
+			mine[i] = random_ns() >> 4 * window;
+			dip_histogram_record(&h[i % PARTS], mine[i]);
+		}
+		dip_histogram_summarise(h, before, PARTS, &s);
+		check_summary(mine, 1000, &s);
+	}
+	dip_histogram_summarise(h, NULL, PARTS, &s);
+	check_summary(all, 4000, &s);
+}
+
+/* A value that is counted in a window although its writer had not seen the window begin: the maximum
+ * is not below it. */
+static void test_value_between_two_windows(void **state)
+{
+	static struct dip_histogram h, before;
+	struct dip_histogram_summary s;
+
+	(void)state;
+	memset(&h, 0, sizeof(h));
+	dip_histogram_copy(&h, &before);
+	dip_histogram_record(&h, 1000000);
+	dip_peak_window++;
+	dip_histogram_summarise(&h, &before, 1, &s);
+	assert_int_equal(s.count, 1);
+	assert_true(s.max >= 1000000 && s.max <= 1000000 + 1000000 / 16);
+	dip_histogram_record(&h, 10);
+	dip_histogram_summarise(&h, &before, 1, &s);
+	assert_true(s.max >= 1000000 && s.max <= 1000000 + 1000000 / 16);
+	assert_int_equal(s.p50, s.max);
+}
+
+/* --- the slowest frames --- */
+
+static bool wants_and_note(struct dip_worst *w, uint64_t seq, uint64_t result_ns)
+{
+	bool wanted = dip_worst_wants(w, result_ns);
+
+	if (wanted)
+		dip_worst_note(w, &(struct dip_worst_frame){seq, 2 * seq, 3 * seq, result_ns});
+	return wanted;
+}
+
+static void test_worst(void **state)
+{
+	static struct dip_worst w[PARTS];
+	struct dip_worst_frame out[DIP_WORST];
+	uint64_t times[1000], order[1000];
+
+	(void)state;
+	memset(w, 0, sizeof(w));
+	dip_peak_window++;
+	assert_int_equal(dip_worst_read(w, PARTS, out), 0);
+	for (unsigned int i = 0; i < 1000; i++) {
+		unsigned int n;
+
+		times[i] = order[i] = 1 + (uint64_t)rand() * 1000 + i; /* all different */
+		wants_and_note(&w[rand() % PARTS], i, times[i]);
+		qsort(order, i + 1, sizeof(order[0]), ascending);
+		n = dip_worst_read(w, PARTS, out);
+		assert_int_equal(n, i + 1 < DIP_WORST ? i + 1 : DIP_WORST);
+		for (unsigned int j = 0; j < n; j++) {
+			assert_int_equal(out[j].result_ns, order[i - j]);
+			assert_int_equal(times[out[j].seq], out[j].result_ns);
+			assert_int_equal(out[j].timestamp_ns, 2 * out[j].seq);
+			assert_int_equal(out[j].dequeued_ns, 3 * out[j].seq);
+		}
+	}
+	/* Faster than the kept ones: not wanted. A new window wants anything. */
+	assert_false(wants_and_note(&w[0], 1, 0));
+	dip_peak_window++;
+	assert_int_equal(dip_worst_read(w, PARTS, out), 0);
+	assert_true(wants_and_note(&w[3], 77, 5));
+	assert_int_equal(dip_worst_read(w, PARTS, out), 1);
+	assert_int_equal(out[0].seq, 77);
+	assert_true(wants_and_note(&w[3], 78, 1));
+	assert_int_equal(dip_worst_read(w, PARTS, out), 2);
+	assert_int_equal(out[1].seq, 78);
+}
+
+static struct dip_worst busy[2];
+static bool stop; /* atomic */
+
+static void *note_on_and_on(void *arg)
+{
+	struct dip_worst *w = arg;
+
+	/* Each one slower than any before: all are noted. */
+	for (uint64_t i = 1; !__atomic_load_n(&stop, __ATOMIC_RELAXED); i++)
+		wants_and_note(w, i, 4 * i);
+	return NULL;
+}
+
+/* What is read while it is written is whole frames, none twice. */
+static void test_worst_while_written(void **state)
+{
+	struct dip_worst_frame out[DIP_WORST];
+	unsigned int full = 0, changes = 0;
+	time_t end = time(NULL) + 5;
+	pthread_t writer[2];
+	uint64_t last = 0;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&writer[i], NULL, note_on_and_on, &busy[i]), 0);
+	for (unsigned int reads = 0; changes < 100000 && time(NULL) < end; reads++) {
+		unsigned int n = dip_worst_read(busy, 1 + reads % 2, out);
+
+		for (unsigned int j = 0; j < n; j++) {
+			assert_int_equal(out[j].timestamp_ns, 2 * out[j].seq);
+			assert_int_equal(out[j].dequeued_ns, 3 * out[j].seq);
+			assert_int_equal(out[j].result_ns, 4 * out[j].seq);
+			if (reads % 2 == 0 && j > 0)
+				assert_true(out[j].result_ns < out[j - 1].result_ns);
+		}
+		full += n == DIP_WORST;
+		changes += n > 0 && out[0].seq != last;
+		last = n > 0 ? out[0].seq : last;
+		if (reads % 1000 == 999)
+			__atomic_store_n(&dip_peak_window, dip_peak_window + 1, __ATOMIC_RELEASE);
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (unsigned int i = 0; i < 2; i++)
+		pthread_join(writer[i], NULL);
+	assert_true(full > 0);
+	assert_true(changes > 10);
 }
 
 int main(void)
@@ -287,6 +464,11 @@ int main(void)
 		cmocka_unit_test(test_every_bucket),
 		cmocka_unit_test(test_percentiles),
 		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_peak),
+		cmocka_unit_test(test_windows),
+		cmocka_unit_test(test_value_between_two_windows),
+		cmocka_unit_test(test_worst),
+		cmocka_unit_test(test_worst_while_written),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

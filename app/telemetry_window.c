@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rte_lcore.h>
+
+#include "telemetry_impl.h"
+#include "window.h"
+
+static void add_histogram(
+	struct rte_tel_data *d, const char *name, const struct dip_histogram_summary *h)
+{
+	struct rte_tel_data *o = rte_tel_data_alloc();
+
+	if (o == NULL)
+		return;
+	rte_tel_data_start_dict(o);
+	rte_tel_data_add_dict_u64(o, "count", h->count);
+	rte_tel_data_add_dict_u64(o, "mean_ns", h->mean);
+	rte_tel_data_add_dict_u64(o, "p50_ns", h->p50);
+	rte_tel_data_add_dict_u64(o, "p90_ns", h->p90);
+	rte_tel_data_add_dict_u64(o, "p99_ns", h->p99);
+	rte_tel_data_add_dict_u64(o, "p999_ns", h->p999);
+	rte_tel_data_add_dict_u64(o, "p9999_ns", h->p9999);
+	rte_tel_data_add_dict_u64(o, "max_ns", h->max);
+	rte_tel_data_add_dict_container(d, name, o, 0);
+}
+
+/* A number of at most three digits, else -1. */
+static int small_number(const char *text)
+{
+	size_t length = strlen(text);
+
+	if (length == 0 || length > 3 || strspn(text, "0123456789") != length)
+		return -1;
+	return atoi(text);
+}
+
+int telemetry_latency(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	bool reset = params != NULL && strcmp(params, "reset") == 0;
+	int processor = params == NULL || params[0] == '\0' || reset ? WINDOW_ALL : -2;
+	struct latencies l;
+
+	(void)cmd;
+	if (processor != WINDOW_ALL && small_number(params) >= 0)
+		processor = small_number(params);
+	if (window_latencies(processor, reset, &l) < 0)
+		return -EINVAL;
+	rte_tel_data_start_dict(d);
+	add_histogram(d, "dequeued", &l.dequeued);
+	add_histogram(d, "decision", &l.decision);
+	add_histogram(d, "result", &l.result);
+	if (processor == WINDOW_ALL)
+		add_histogram(d, "archived", &l.archived);
+	return 0;
+}
+
+static struct rte_tel_data *worst_dict(const struct dip_worst_frame *frame)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+
+	if (d == NULL)
+		return NULL;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_u64(d, "seq", frame->seq);
+	rte_tel_data_add_dict_u64(d, "timestamp_ns", frame->timestamp_ns);
+	rte_tel_data_add_dict_u64(d, "dequeued_ns", frame->dequeued_ns);
+	rte_tel_data_add_dict_u64(d, "decision_ns", frame->result_ns - frame->dequeued_ns);
+	rte_tel_data_add_dict_u64(d, "result_ns", frame->result_ns);
+	return d;
+}
+
+int telemetry_worst(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	struct dip_worst_frame worst[DIP_WORST];
+	unsigned int n = window_worst(worst);
+
+	(void)cmd;
+	(void)params;
+	/* An array of telemetry's cannot hold dicts: the names are places, 0 is the slowest. */
+	rte_tel_data_start_dict(d);
+	for (unsigned int i = 0; i < n; i++) {
+		struct rte_tel_data *frame = worst_dict(&worst[i]);
+		char place[16];
+
+		snprintf(place, sizeof(place), "%u", i);
+		if (frame != NULL)
+			rte_tel_data_add_dict_container(d, place, frame, 0);
+	}
+	return 0;
+}
+
+static struct rte_tel_data *lcore_dict(unsigned int id)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+	struct lcore_load load;
+
+	if (d == NULL)
+		return NULL;
+	window_lcore(id, &load);
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(d, "role", dip_lcore_roles(id));
+	telemetry_decimal(d, "busy", load.busy);
+	telemetry_decimal(d, "idle", load.idle);
+	rte_tel_data_add_dict_u64(d, "turns", load.turns);
+	telemetry_decimal(d, "longest_turn_us", load.longest_turn_us);
+	telemetry_decimal(d, "longest_idle_us", load.longest_idle_us);
+	return d;
+}
+
+int telemetry_lcores(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	unsigned int id;
+
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	RTE_LCORE_FOREACH(id)
+	{
+		struct rte_tel_data *lcore = lcore_dict(id);
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", id);
+		if (lcore != NULL)
+			rte_tel_data_add_dict_container(d, name, lcore, 0);
+	}
+	return 0;
+}

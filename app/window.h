@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "metrics/worst.h"
+#include "summary.h"
+
+/* What was measured since the present window of time began: at the start of the run, or when somebody
+ * asked for a new one. Writers are not disturbed: what they had counted by then is taken off. Static
+ * storage; any thread. */
+
+/* Latencies of all processors, or of one (its number, from 0), and of the archive. begin: and begin a
+ * new window in the same moment: each frame is in exactly one of the two. Returns 0, or -EINVAL for a
+ * processor that is not there. */
+#define WINDOW_ALL (-1)
+int window_latencies(int processor, bool begin, struct latencies *latencies);
+
+/* The slowest frames, slowest first. Returns how many. */
+unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST]);
+
+struct lcore_load {
+	double busy, idle; /* shares of the time; both 0 before the lcore runs */
+	uint64_t turns;
+	double longest_turn_us, longest_idle_us; /* sleeps left out */
+};
+
+void window_lcore(unsigned int lcore_id, struct lcore_load *load);
