@@ -31,6 +31,7 @@ void print_help(void)
 	     "      --stats-interval S     print one line of figures every S seconds on stderr\n"
 	     "      --check-config         print every effective value, then exit\n"
 	     "      --list-options         print the reference of all keys (Markdown), then exit\n"
+	     "      --list-arguments       print those of all sources (Markdown), then exit\n"
 	     "      --list-drivers         print the sources, detectors and back ends, then exit\n"
 	     "  -h, --help                 print this, then exit\n"
 	     "  -V, --version              print the version, then exit\n"
@@ -80,7 +81,15 @@ static int parse_positional(int argc, char **argv, struct command *command, stru
 	return 0;
 }
 
-enum { OPT_DEVICE = 256, OPT_REPORT, OPT_STATS, OPT_CHECK, OPT_LIST_OPTIONS, OPT_LIST_DRIVERS };
+enum {
+	OPT_DEVICE = 256,
+	OPT_REPORT,
+	OPT_STATS,
+	OPT_CHECK,
+	OPT_LIST_OPTIONS,
+	OPT_LIST_ARGUMENTS,
+	OPT_LIST_DRIVERS
+};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},
@@ -90,6 +99,7 @@ static const struct option long_options[] = {
 	{"stats-interval", required_argument, NULL, OPT_STATS},
 	{"check-config", no_argument, NULL, OPT_CHECK},
 	{"list-options", no_argument, NULL, OPT_LIST_OPTIONS},
+	{"list-arguments", no_argument, NULL, OPT_LIST_ARGUMENTS},
 	{"list-drivers", no_argument, NULL, OPT_LIST_DRIVERS},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
@@ -112,6 +122,9 @@ static int apply_option(int opt, struct command *command, struct dip_error *err)
 		return 0;
 	case OPT_LIST_OPTIONS:
 		command->action = LIST_OPTIONS;
+		return 0;
+	case OPT_LIST_ARGUMENTS:
+		command->action = LIST_ARGUMENTS;
 		return 0;
 	case OPT_LIST_DRIVERS:
 		command->action = LIST_DRIVERS;

@@ -5,7 +5,7 @@
 
 #include "options.h"
 
-enum action { RUN, CHECK_CONFIG, LIST_DRIVERS, LIST_OPTIONS, HELP, VERSION };
+enum action { RUN, CHECK_CONFIG, LIST_DRIVERS, LIST_OPTIONS, LIST_ARGUMENTS, HELP, VERSION };
 
 /* What the command line says. */
 struct command {

@@ -11,6 +11,7 @@
 
 #include "check.h"
 #include "control.h"
+#include "dma/source.h"
 #include "launch.h"
 #include "pipeline.h"
 #include "report.h"
@@ -41,6 +42,9 @@ static int inform(enum action action)
 		break;
 	case LIST_OPTIONS:
 		dip_config_markdown(&option_table, stdout);
+		break;
+	case LIST_ARGUMENTS:
+		dip_source_markdown(stdout);
 		break;
 	case LIST_DRIVERS:
 		source_list_drivers();

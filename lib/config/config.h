@@ -53,6 +53,11 @@ int dip_config_load(const struct dip_option_table *table, void *target, const ch
 int dip_config_set(const struct dip_option_table *table, void *target, const char *assignment,
 	struct dip_error *err);
 
+/* Set one row: a number or a truth value in libconfig's syntax, a string as it is, whatever is in
+ * it. where: what an error line starts with. */
+int dip_config_assign(const struct dip_option *row, void *target, const char *text,
+	const char *where, struct dip_error *err);
+
 /* Print every effective value as a libconfig file that dip_config_load reads back to the same
  * values; each value that differs from its default is marked with a comment saying the default. */
 void dip_config_print(const struct dip_option_table *table, const void *target, FILE *out);

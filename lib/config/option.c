@@ -94,7 +94,7 @@ int dip_option_from_setting(const struct dip_option *row, const config_setting_t
 	return 0;
 }
 
-static int from_bare(const struct dip_option *row, const char *text, const char *where,
+int dip_option_from_bare(const struct dip_option *row, const char *text, const char *where,
 	union dip_option_value *value, struct dip_error *err)
 {
 	union dip_option_value v = {.s = strdup(text)};
@@ -141,7 +141,7 @@ int dip_option_from_text(const struct dip_option *row, const char *text, const c
 	if (strpbrk(text, "\r\n"))
 		return fail(row, where, "found a line break (in quotes, write it as \\n)", err);
 	if (dip_option_is_string(row) && text[0] != '"')
-		return from_bare(row, text, where, value, err);
+		return dip_option_from_bare(row, text, where, value, err);
 	return from_libconfig(row, text, where, value, err);
 }
 
@@ -149,7 +149,7 @@ int dip_option_preset(
 	const struct dip_option *row, union dip_option_value *value, struct dip_error *err)
 {
 	if (dip_option_is_string(row))
-		return from_bare(row, row->preset, row->name, value, err);
+		return dip_option_from_bare(row, row->preset, row->name, value, err);
 	return from_libconfig(row, row->preset, row->name, value, err);
 }
 

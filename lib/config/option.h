@@ -37,10 +37,13 @@ const struct dip_option *dip_option_group(
 
 /* Convert and check. where: what the error line starts with. Return 0 and the value (the caller
  * owns its string), -EINVAL or -ENOMEM. From text: libconfig's syntax, or for a string the bare
- * text. The preset: -EINVAL says that the row itself is wrong. */
+ * text. From bare text: a string as it is, whatever is in it. The preset: -EINVAL says that the row
+ * itself is wrong. */
 int dip_option_from_setting(const struct dip_option *row, const struct config_setting_t *setting,
 	const char *where, union dip_option_value *value, struct dip_error *err);
 int dip_option_from_text(const struct dip_option *row, const char *text, const char *where,
+	union dip_option_value *value, struct dip_error *err);
+int dip_option_from_bare(const struct dip_option *row, const char *text, const char *where,
 	union dip_option_value *value, struct dip_error *err);
 int dip_option_preset(
 	const struct dip_option *row, union dip_option_value *value, struct dip_error *err);

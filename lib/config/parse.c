@@ -175,3 +175,14 @@ int dip_config_set(const struct dip_option_table *table, void *target, const cha
 	free(copy);
 	return rc;
 }
+
+int dip_config_assign(const struct dip_option *row, void *target, const char *text,
+	const char *where, struct dip_error *err)
+{
+	union dip_option_value value;
+	int rc = dip_option_is_string(row) ? dip_option_from_bare(row, text, where, &value, err)
+					   : dip_option_from_text(row, text, where, &value, err);
+	if (!rc)
+		dip_option_store(row, target, &value);
+	return rc;
+}

@@ -85,6 +85,7 @@ static int source_close(struct rte_rawdev *dev)
 	/* The device may be closed and then removed, which closes it again. */
 	if (s->open && s->ops->close != NULL)
 		s->ops->close(s->priv);
+	dip_source_arguments_free(s);
 	s->open = s->configured = false;
 	return 0;
 }
@@ -110,7 +111,7 @@ int dip_source_expected(uint16_t dev_id, uint64_t seq, uint16_t *pixels)
 {
 	struct dip_source *s = rte_rawdevs[dev_id].dev_private;
 
-	return s->ops->fill != NULL ? s->ops->fill(s->priv, seq, pixels) : 0;
+	return s->ops->fill != NULL ? s->ops->fill(s->priv, 0, seq, pixels) : 0;
 }
 
 static const struct rte_rawdev_ops rawdev_ops = {
@@ -135,57 +136,70 @@ void dip_source_register(struct dip_source_ops *ops)
 	STAILQ_INSERT_TAIL(&sources, ops, next);
 }
 
+static void list_keys(FILE *out, struct dip_option_table table, char before)
+{
+	for (unsigned int i = 0; i < table.count; i++) {
+		fprintf(out, "%c%s=", before, strchr(table.rows[i].name, '.') + 1);
+		before = ',';
+	}
+}
+
+static struct dip_option_table table_of(const struct dip_source_ops *ops)
+{
+	return (struct dip_option_table){.rows = ops->arguments, .count = ops->argument_count};
+}
+
 void dip_source_list(FILE *out)
 {
 	const struct dip_source_ops *ops;
 
 	STAILQ_FOREACH (ops, &sources, next) {
 		fprintf(out, "  %s", ops->name);
-		for (const char *const *a = ops->arguments; *a != NULL; a++)
-			fprintf(out, "%c%s=", a == ops->arguments ? ' ' : ',', *a);
+		list_keys(out, table_of(ops), ' ');
 		fprintf(out, "\n");
 	}
+	fprintf(out, "and for each source\n ");
+	list_keys(out, dip_source_common_table(), ' ');
+	fprintf(out, "\n");
 }
 
-static struct rte_kvargs *parse_arguments(
-	struct rte_vdev_device *vdev, const struct dip_source_ops *ops, struct dip_error *err)
+void dip_source_markdown(FILE *out)
 {
-	const struct rte_devargs *devargs = rte_dev_devargs(&vdev->device);
-	const char *text = devargs != NULL && devargs->args != NULL ? devargs->args : "";
-	struct rte_kvargs *args = rte_kvargs_parse(text, ops->arguments);
-	char known[256] = "";
+	struct dip_option_table common = dip_source_common_table();
+	const struct dip_source_ops *ops;
 
-	if (args != NULL)
-		return args;
-	for (const char *const *a = ops->arguments; *a != NULL; a++) {
-		strlcat(known, " ", sizeof(known));
-		strlcat(known, *a, sizeof(known));
+	STAILQ_FOREACH (ops, &sources, next) {
+		struct dip_option_table table = table_of(ops);
+
+		dip_config_markdown(&table, out);
+		fprintf(out, "\n");
 	}
-	dip_fail(err, EINVAL, "arguments \"%s\": expected name=value pairs of%s", text, known);
-	return NULL;
+	dip_config_markdown(&common, out);
 }
 
 static struct dip_source *open_source(
 	struct rte_vdev_device *vdev, const struct dip_source_ops *ops, struct dip_error *err)
 {
-	struct dip_source *s = NULL;
-	struct rte_kvargs *args = parse_arguments(vdev, ops, err);
+	const struct rte_devargs *devargs = rte_dev_devargs(&vdev->device);
+	const char *text = devargs != NULL && devargs->args != NULL ? devargs->args : "";
+	struct dip_source *s;
 
-	if (args == NULL)
-		return NULL;
 	s = rte_zmalloc("dip_source", sizeof(*s) + ops->private_size, RTE_CACHE_LINE_SIZE);
 	if (s == NULL) {
 		dip_fail(err, ENOMEM, "out of memory");
-		goto out;
+		return NULL;
 	}
 	s->ops = ops;
-	if (ops->open(s->priv, args, &s->info, err) < 0) {
-		rte_free(s);
-		s = NULL;
+	if (dip_source_arguments(s, text, err) < 0)
+		goto fail;
+	if (ops->open(s->priv, &s->info, err) < 0) {
+		dip_source_arguments_free(s);
+		goto fail;
 	}
-out:
-	rte_kvargs_free(args);
 	return s;
+fail:
+	rte_free(s);
+	return NULL;
 }
 
 int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *ops)
@@ -208,6 +222,7 @@ int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *
 			"%s: no room for another rawdev, or the name is used\n", name);
 		if (ops->close != NULL)
 			ops->close(s->priv);
+		dip_source_arguments_free(s);
 		rte_free(s);
 		return -ENODEV;
 	}

@@ -117,16 +117,17 @@ static void stamp_utc(struct dip_source *s, struct dip_frame **frames, unsigned 
 }
 
 /* "DMA" the claimed frames into slabs. Returns how many were filled; the rest is lost. */
-static unsigned int transfer(struct dip_source *s, struct dip_dma_counters *c,
-	struct dip_frame **frames, struct claim claim)
+static unsigned int transfer(
+	struct dip_source *s, uint16_t queue, struct dip_frame **frames, struct claim claim)
 {
+	struct dip_dma_counters *c = &s->counters[queue];
 	uint64_t begin = rte_rdtsc();
 
 	for (unsigned int i = 0; i < claim.count; i++) {
 		uint64_t end;
 
 		if (s->ops->fill != NULL &&
-			s->ops->fill(s->priv, claim.first + i, frames[i]->pixels) < 0) {
+			s->ops->fill(s->priv, queue, claim.first + i, frames[i]->pixels) < 0) {
 			dip_count(&c->errors, 1);
 			dip_count(&c->missed, claim.count - i);
 			return i;
@@ -170,7 +171,7 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 		return 0;
 	}
 	claim = claim_seqs(s, due, slabs);
-	done = transfer(s, c, frames, claim);
+	done = transfer(s, poll->queue, frames, claim);
 	put_rest(frames, done, slabs);
 	stamp_utc(s, frames, done);
 	for (unsigned int i = 0; i < done; i++)

@@ -8,8 +8,15 @@
 
 #include "dma/source.h"
 
+/* The arguments that every source has. */
+struct dip_source_common {
+	char *config;
+};
+
 struct dip_source {
 	const struct dip_source_ops *ops;
+	struct dip_option_table arguments; /* the driver's and the common ones */
+	struct dip_source_common common;
 	struct dip_dma_info info;
 	struct dip_dma_conf conf;
 	bool open, configured;
@@ -24,3 +31,11 @@ struct dip_source {
 
 int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, unsigned int count,
 	rte_rawdev_obj_t context);
+
+/* Set all arguments to what the devargs' text says, and to their defaults otherwise. Returns 0, or
+ * a negative errno with *err and nothing left behind. */
+int dip_source_arguments(struct dip_source *s, const char *text, struct dip_error *err);
+void dip_source_arguments_free(struct dip_source *s);
+
+/* The rows of the common ones. */
+struct dip_option_table dip_source_common_table(void);

@@ -40,6 +40,14 @@ static const char *file_path(void)
 	return path;
 }
 
+static const char *config_path(void)
+{
+	static char path[96];
+
+	snprintf(path, sizeof(path), "%s/args.cfg", folder);
+	return path;
+}
+
 static int make_file(void)
 {
 	char header[128], shape[64];
@@ -74,6 +82,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	unlink(file_path());
+	unlink(config_path());
 	rmdir(folder);
 	return eal_stop(state);
 }
@@ -202,10 +211,10 @@ static void test_info(void **state)
 	assert_int_equal(rte_rawdev_info_get(r.id, &info, sizeof(mine) + 8), -EINVAL);
 	assert_int_equal(rte_vdev_init("dma_file0", file_args), -EEXIST);
 	close_device(&r);
-	open_device(&r, "dma_null3", "width=17,height=65535,frames=18446744073709551615");
+	open_device(&r, "dma_null3", "width=17,height=65535,frames=1000000000000000");
 	assert_int_equal(r.info.width, 17);
 	assert_int_equal(r.info.height, 65535);
-	assert_int_equal(r.info.frames, UINT64_MAX);
+	assert_int_equal(r.info.frames, 1000000000000000);
 	close_device(&r);
 	open_device(&r, "dma_error9", "");
 	assert_int_equal(r.info.width, 16);
@@ -228,7 +237,10 @@ static void test_arguments(void **state)
 		{"dma_null1", "height=12x", "height=12x"},
 		{"dma_null1", "frames=18446744073709551616", "frames="},
 		{"dma_null1", "frames=", "frames"},
-		{"dma_error1", "fail_configure=0", "fail_configure=0"},
+		{"dma_null1", "frames=1000000000000001", "1000000000000000"},
+		{"dma_null1", "width", "name=value"},
+		{"dma_null1", "with=5", "with=5: unknown argument; expected one of width, height"},
+		{"dma_error1", "fail_configure=-1", "fail_configure=-1"},
 	};
 
 	(void)state;
@@ -245,6 +257,59 @@ static void test_arguments(void **state)
 		free(text);
 		assert_int_equal((int16_t)rte_rawdev_get_dev_id(wrong[i].name), -ENODEV);
 	}
+}
+
+/* --- a file with arguments --- */
+
+static void write_config(const char *text)
+{
+	FILE *f = fopen(config_path(), "w");
+
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+}
+
+static void test_config_file(void **state)
+{
+	static const struct {
+		const char *text, *says;
+	} wrong[] = {
+		{"dma_null = { width = 0; };", ":1: dma_null.width = 0: out of range"},
+		{"dma_null = {\n wdth = 5; };", ":2: dma_null.wdth: unknown key; did you mean"},
+		{"dma_nul = { width = 5; };", "unknown group; did you mean dma_null?"},
+		{"dma_file = { path = \"x\"; };", "unknown group"},
+		{"source = { config = \"more\"; };", ":1: source"},
+		{"dma_null = { width = 5; ", ":2: syntax error"},
+	};
+	char args[128], *text;
+	struct rig r;
+
+	(void)state;
+	snprintf(args, sizeof(args),
+		"height=7,config=/tmp/dip%%2cdma%%3D%%2541_%s/args.cfg,frames=9",
+		strrchr(folder, '_') + 1);
+	write_config("dma_null = { width = 33; height = 44; frames = 0x10; };");
+	open_device(&r, "dma_null0", args);
+	assert_int_equal(r.info.width, 33);
+	assert_int_equal(r.info.height, 7); /* what is given beside the file comes after it */
+	assert_int_equal(r.info.frames, 9);
+	close_device(&r);
+	for (size_t i = 0; i < RTE_DIM(wrong); i++) {
+		write_config(wrong[i].text);
+		eal_log_begin();
+		assert_true(rte_vdev_init("dma_null0", args) < 0);
+		text = eal_log_end();
+		if (strstr(text, wrong[i].says) == NULL || strstr(text, "args.cfg") == NULL)
+			fail_msg("no \"%s\" in: %s", wrong[i].says, text);
+		free(text);
+	}
+	unlink(config_path());
+	eal_log_begin();
+	assert_true(rte_vdev_init("dma_null0", args) < 0);
+	text = eal_log_end();
+	assert_non_null(strstr(text, "No such file"));
+	free(text);
 }
 
 static void test_states(void **state)
@@ -910,6 +975,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_info),
 		TEST(test_arguments),
+		TEST(test_config_file),
 		TEST(test_states),
 		TEST(test_selftests),
 		TEST(test_xstats),

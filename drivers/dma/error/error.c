@@ -1,50 +1,42 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* dma_error: a device that fails on demand, for tests.
- * --vdev=dma_error0,width=16,height=16,frames=0,fail_frame=N,fail_configure=N
- * fail_frame: the transfer of frame N (from 0) and all after it; fail_configure: the N-th
- * rte_rawdev_configure (from 1). Pixels are all equal to seq modulo 65,536. */
+/* dma_error: a device that fails on demand, for tests. Pixels are all equal to seq modulo 65,536. */
 
 #include <errno.h>
 
 #include "dma/source.h"
 
 struct error_device {
-	uint64_t fail_frame, fail_configure;
+	int64_t width, height, frames, fail_frame, fail_configure;
 	uint64_t configured;
 	uint32_t pixels;
 };
 
-static const char *const arguments[] = {
-	"width", "height", "frames", "fail_frame", "fail_configure", NULL};
+#define ARGUMENT(...) DIP_SOURCE_ARGUMENT(dma_error, struct error_device, __VA_ARGS__)
 
-static int error_open(
-	void *priv, struct rte_kvargs *args, struct dip_dma_info *info, struct dip_error *err)
+static const struct dip_option arguments[] = {
+	{ARGUMENT(width, INT, "16", "pixels", "width of a frame"), .min = 1, .max = 65535},
+	{ARGUMENT(height, INT, "16", "pixels", "height of a frame"), .min = 1, .max = 65535},
+	{ARGUMENT(frames, INT, "0", "frames", "frames in one pass; 0: endless"), .min = 0,
+		.max = 1e15},
+	{ARGUMENT(fail_frame, INT, "-1", "frame",
+		 "the transfer of this frame, and of all after it, fails; -1: none"),
+		.min = -1, .max = 1e15},
+	{ARGUMENT(fail_configure, INT, "0", "",
+		 "this configuration, counted from 1, is refused; 0: none"),
+		.min = 0, .max = 1e15},
+};
+
+static int error_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
 	struct error_device *e = priv;
-	uint64_t width = 0, height = 0;
-	const struct {
-		const char *key;
-		uint64_t min, max, fallback, *out;
-	} numbers[] = {
-		{"width", 1, 65535, 16, &width},
-		{"height", 1, 65535, 16, &height},
-		{"frames", 0, UINT64_MAX, 0, &info->frames},
-		{"fail_frame", 0, UINT64_MAX, UINT64_MAX, &e->fail_frame},
-		{"fail_configure", 1, UINT64_MAX, 0, &e->fail_configure},
-	};
 
-	for (unsigned int i = 0; i < RTE_DIM(numbers); i++) {
-		int ret = dip_source_number(args, numbers[i].key, numbers[i].min, numbers[i].max,
-			numbers[i].fallback, numbers[i].out, err);
-
-		if (ret < 0)
-			return ret;
-	}
-	info->width = width;
-	info->height = height;
+	(void)err;
+	info->width = e->width;
+	info->height = e->height;
+	info->frames = e->frames;
 	info->max_queues = DIP_DMA_MAX_QUEUES;
-	e->pixels = width * height;
+	e->pixels = e->width * e->height;
 	return 0;
 }
 
@@ -53,14 +45,15 @@ static int error_configure(void *priv, const struct dip_dma_conf *conf)
 	struct error_device *e = priv;
 
 	(void)conf;
-	return ++e->configured == e->fail_configure ? -EIO : 0;
+	return ++e->configured == (uint64_t)e->fail_configure ? -EIO : 0;
 }
 
-static int error_fill(void *priv, uint64_t seq, uint16_t *pixels)
+static int error_fill(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels)
 {
 	const struct error_device *e = priv;
 
-	if (seq >= e->fail_frame)
+	(void)queue;
+	if (seq >= (uint64_t)e->fail_frame) /* -1 is beyond all */
 		return -EIO;
 	for (uint32_t i = 0; i < e->pixels; i++)
 		pixels[i] = seq;
@@ -69,6 +62,7 @@ static int error_fill(void *priv, uint64_t seq, uint16_t *pixels)
 
 static struct dip_source_ops error_ops = {
 	.arguments = arguments,
+	.argument_count = RTE_DIM(arguments),
 	.private_size = sizeof(struct error_device),
 	.open = error_open,
 	.configure = error_configure,

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* dma_file: a camera that plays .npy files. --vdev=dma_file0,path=<folder or file> */
+/* dma_file: a camera that plays .npy files. */
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -11,6 +10,7 @@
 #include "npy/npy.h"
 
 struct file {
+	char *path;
 	uint8_t *frames; /* all of them, read once */
 	size_t store_bytes;
 	size_t frame_bytes;
@@ -18,7 +18,10 @@ struct file {
 	uint64_t count;
 };
 
-static const char *const arguments[] = {"path", NULL};
+static const struct dip_option arguments[] = {
+	{DIP_SOURCE_ARGUMENT(dma_file, struct file, path, STRING, "", "",
+		"a folder of .npy files, played in order of name, or one .npy file")},
+};
 
 /* Ordinary memory in large pages where the kernel has them: what the "camera" sees costs no
  * hugepage of the pool. */
@@ -61,34 +64,34 @@ static int load(
 	return ret;
 }
 
-static int file_open(
-	void *priv, struct rte_kvargs *args, struct dip_dma_info *info, struct dip_error *err)
+static int file_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
+	struct file *f = priv;
 	struct dip_npy_set *set = NULL;
-	char *path = dip_source_text(args, "path");
 	int ret;
 
-	if (path == NULL)
+	if (f->path[0] == '\0')
 		return dip_fail(
 			err, EINVAL, "no path; expected path=<folder of .npy files, or one>");
-	ret = dip_npy_set_open(path, &set, err);
+	ret = dip_npy_set_open(f->path, &set, err);
 	if (ret == 0)
-		ret = load(priv, set, info, err);
+		ret = load(f, set, info, err);
 	dip_npy_set_close(set);
-	free(path);
 	return ret;
 }
 
-static int file_fill(void *priv, uint64_t seq, uint16_t *pixels)
+static int file_fill(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels)
 {
 	const struct file *f = priv;
 
+	(void)queue;
 	memcpy(pixels, f->frames + seq % f->count * f->stride, f->frame_bytes);
 	return 0;
 }
 
 static struct dip_source_ops file_ops = {
 	.arguments = arguments,
+	.argument_count = RTE_DIM(arguments),
 	.private_size = sizeof(struct file),
 	.open = file_open,
 	.fill = file_fill,

@@ -1,34 +1,38 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* dma_null: frames appear without a copy, so that what remains is the pipeline's own cost.
- * --vdev=dma_null0,width=16,height=16,frames=0 (0: endless) */
+/* dma_null: frames appear without a copy, so that what remains is the pipeline's own cost. */
 
 #include "dma/source.h"
 
-static const char *const arguments[] = {"width", "height", "frames", NULL};
+struct null {
+	int64_t width, height, frames;
+};
 
-static int null_open(
-	void *priv, struct rte_kvargs *args, struct dip_dma_info *info, struct dip_error *err)
+#define ARGUMENT(...) DIP_SOURCE_ARGUMENT(dma_null, struct null, __VA_ARGS__)
+
+static const struct dip_option arguments[] = {
+	{ARGUMENT(width, INT, "300", "pixels", "width of a frame"), .min = 1, .max = 65535},
+	{ARGUMENT(height, INT, "300", "pixels", "height of a frame"), .min = 1, .max = 65535},
+	{ARGUMENT(frames, INT, "0", "frames", "frames in one pass; 0: endless"), .min = 0,
+		.max = 1e15},
+};
+
+static int null_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
-	uint64_t width, height;
-	int ret;
+	const struct null *n = priv;
 
-	(void)priv;
-	ret = dip_source_number(args, "width", 1, 65535, 300, &width, err);
-	if (ret == 0)
-		ret = dip_source_number(args, "height", 1, 65535, 300, &height, err);
-	if (ret == 0)
-		ret = dip_source_number(args, "frames", 0, UINT64_MAX, 0, &info->frames, err);
-	if (ret < 0)
-		return ret;
-	info->width = width;
-	info->height = height;
+	(void)err;
+	info->width = n->width;
+	info->height = n->height;
+	info->frames = n->frames;
 	info->max_queues = DIP_DMA_MAX_QUEUES;
 	return 0;
 }
 
 static struct dip_source_ops null_ops = {
 	.arguments = arguments,
+	.argument_count = RTE_DIM(arguments),
+	.private_size = sizeof(struct null),
 	.open = null_open,
 };
 
