@@ -59,6 +59,12 @@ static int source_start(struct rte_rawdev *dev)
 	s->tsc_per_frame = s->conf.fps > 0 ? rte_get_tsc_hz() / s->conf.fps : 0;
 	s->ns_per_tsc = (double)NS_PER_S / rte_get_tsc_hz();
 	dip_dma_reset_counters(dev->dev_id);
+	if (s->ops->start != NULL) {
+		int ret = s->ops->start(s->priv, s->next_seq);
+
+		if (ret < 0)
+			return ret;
+	}
 	s->start_tsc = rte_rdtsc();
 	return 0;
 }
@@ -69,6 +75,8 @@ static void source_stop(struct rte_rawdev *dev)
 	struct dip_source *s = dev->dev_private;
 
 	s->end = 0;
+	if (s->ops->stop != NULL)
+		s->ops->stop(s->priv);
 }
 
 void dip_source_unconfigure(uint16_t dev_id)

@@ -25,6 +25,12 @@ struct dip_source_ops {
 	/* Before a configuration takes effect; NULL: any is fine. Returns 0 or a negative errno. */
 	int (*configure)(void *priv, const struct dip_dma_conf *conf);
 
+	/* The device starts: frame 0 is due. next_seq, read atomically from then on, is the number of
+	 * frames that were due so far. Returns 0 or a negative errno. stop: no queue is polled any
+	 * more. Main lcore; NULL: nothing to do. */
+	int (*start)(void *priv, const uint64_t *next_seq);
+	void (*stop)(void *priv);
+
 	/* Put the pixels of frame seq into the slab, height * width uint16_t. Called by the queues'
 	 * threads at once, each with its own slab. Returns 0, or a negative errno: the device has
 	 * failed. NULL: pixels are left as they are. */

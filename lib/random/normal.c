@@ -3,54 +3,55 @@
 
 #include "random/random.h"
 
-/* c[0] + c[1] x + ... + c[7] x^7 */
-static double polynomial(const double c[8], double x)
-{
-	double sum = c[7];
+/* The area under exp(-x^2 / 2), x >= 0, is covered by STRIPS horizontal strips of the same area:
+ * strip i reaches from 0 to edge[i]; strip 0 is the lowest and holds the tail beyond TAIL. What lies
+ * left of edge[i + 1] lies under the curve for sure. Names and constants are the papers'. */
+#define STRIPS 128
+#define TAIL 3.442619855899
+#define AREA 9.91256303526217e-3
 
-	for (int i = 6; i >= 0; i--)
-		sum = sum * x + c[i];
-	return sum;
+static double edge[STRIPS + 1], sure[STRIPS];
+
+static void __attribute__((constructor)) make_strips(void)
+{
+	double f = exp(-0.5 * TAIL * TAIL);
+
+	edge[0] = AREA / f;
+	edge[1] = TAIL;
+	edge[STRIPS] = 0;
+	for (int i = 2; i < STRIPS; i++) {
+		edge[i] = sqrt(-2 * log(AREA / edge[i - 1] + f));
+		f = exp(-0.5 * edge[i] * edge[i]);
+	}
+	for (int i = 0; i < STRIPS; i++)
+		sure[i] = edge[i + 1] / edge[i];
 }
 
-/* The rational approximations of AS 241 (PPND16): near the middle, in the tails, far out. */
-static const double middle[2][8] = {
-	{3.3871328727963666080e0, 1.3314166789178437745e2, 1.9715909503065514427e3,
-		1.3731693765509461125e4, 4.5921953931549871457e4, 6.7265770927008700853e4,
-		3.3430575583588128105e4, 2.5090809287301226727e3},
-	{1.0, 4.2313330701600911252e1, 6.8718700749205790830e2, 5.3941960214247511077e3,
-		2.1213794301586595867e4, 3.9307895800092710610e4, 2.8729085735721942674e4,
-		5.2264952788528545610e3},
-};
-static const double tail[2][8] = {
-	{1.42343711074968357734e0, 4.63033784615654529590e0, 5.76949722146069140550e0,
-		3.64784832476320460504e0, 1.27045825245236838258e0, 2.41780725177450611770e-1,
-		2.27238449892691845833e-2, 7.74545014278341407640e-4},
-	{1.0, 2.05319162663775882187e0, 1.67638483018380384940e0, 6.89767334985100004550e-1,
-		1.48103976427480074590e-1, 1.51986665636164571966e-2, 5.47593808499534494600e-4,
-		1.05075007164441684324e-9},
-};
-static const double far_out[2][8] = {
-	{6.65790464350110377720e0, 5.46378491116411436990e0, 1.78482653991729133580e0,
-		2.96560571828504891230e-1, 2.65321895265761230930e-2, 1.24266094738807843860e-3,
-		2.71155556874348757815e-5, 2.01033439929228813265e-7},
-	{1.0, 5.99832206555887937690e-1, 1.36929880922735805310e-1, 1.48753612908506148525e-2,
-		7.86869131145613259100e-4, 1.84631831751005468180e-5, 1.42151175831644588870e-7,
-		2.04426310338993978564e-15},
-};
-
-static double ratio(const double c[2][8], double x)
+static double beyond(struct dip_random *r)
 {
-	return polynomial(c[0], x) / polynomial(c[1], x);
+	double x, y;
+
+	do {
+		x = -log(dip_random_uniform(r)) / TAIL;
+		y = -log(dip_random_uniform(r));
+	} while (2 * y < x * x);
+	return TAIL + x;
 }
 
-double dip_normal_quantile(double p)
+double dip_random_normal(struct dip_random *r)
 {
-	double q = p - 0.5, r;
+	for (;;) {
+		uint32_t word = dip_random_word(r), i = word % STRIPS;
+		/* From -1 to 1, from the bits that did not choose the strip. */
+		double u = ((word >> 7) + 0.5) * 0x1p-24 - 1, x = u * edge[i], low, high;
 
-	if (fabs(q) <= 0.425)
-		return q * ratio(middle, 0.180625 - q * q);
-	r = sqrt(-log(q < 0 ? p : 1 - p));
-	r = r <= 5 ? ratio(tail, r - 1.6) : ratio(far_out, r - 5);
-	return q < 0 ? -r : r;
+		if (fabs(u) < sure[i])
+			return x;
+		if (i == 0)
+			return u < 0 ? -beyond(r) : beyond(r);
+		low = exp(-0.5 * (edge[i] * edge[i] - x * x));
+		high = exp(-0.5 * (edge[i + 1] * edge[i + 1] - x * x));
+		if (high + dip_random_uniform(r) * (low - high) < 1)
+			return x;
+	}
 }

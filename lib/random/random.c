@@ -30,12 +30,13 @@ void dip_random_refill(struct dip_random *r)
 	r->next = 0;
 }
 
-void dip_random_words(uint64_t seed, uint64_t frame, uint32_t stream, uint32_t words[4])
+void dip_random_words(
+	uint64_t seed, uint64_t frame, uint32_t stream, uint32_t block, uint32_t words[4])
 {
 	philox4x32_key_t key = {{(uint32_t)seed, (uint32_t)(seed >> 32)}};
-	philox4x32_ctr_t at = {{0, stream, (uint32_t)frame, (uint32_t)(frame >> 32)}},
-			 block = philox4x32(at, key);
+	philox4x32_ctr_t at = {{block, stream, (uint32_t)frame, (uint32_t)(frame >> 32)}},
+			 out = philox4x32(at, key);
 
 	for (unsigned int j = 0; j < 4; j++)
-		words[j] = block.v[j];
+		words[j] = out.v[j];
 }

@@ -25,8 +25,9 @@ struct dip_random {
 /* The beginning of a stream. A stream has 2^34 words. */
 void dip_random_init(struct dip_random *r, uint64_t seed, uint64_t frame, uint32_t stream);
 
-/* The first four words of a stream, for who needs no more. */
-void dip_random_words(uint64_t seed, uint64_t frame, uint32_t stream, uint32_t words[4]);
+/* Words 4 block to 4 block + 3 of a stream, for who needs no more, or not in order. */
+void dip_random_words(
+	uint64_t seed, uint64_t frame, uint32_t stream, uint32_t block, uint32_t words[4]);
 
 void dip_random_refill(struct dip_random *r);
 
@@ -51,16 +52,10 @@ static inline double dip_random_uniform(struct dip_random *r)
 	return (((high << 32 | low) >> 11) + 0.5) * 0x1p-53;
 }
 
-/* The standard normal distribution at probability p, 0 < p < 1: exact to about 1e-15 (Wichura:
- * Algorithm AS 241, the percentage points of the normal distribution; Applied Statistics 37, 1988).
- */
-double dip_normal_quantile(double p);
-
-/* Standard normal, up to 6.3 standard deviations. One word each. */
-static inline double dip_random_normal(struct dip_random *r)
-{
-	return dip_normal_quantile(dip_uniform_of(dip_random_word(r)));
-}
+/* Standard normal, by the ziggurat method (Marsaglia, Tsang: The ziggurat method for generating random
+ * variables; J. Stat. Software 5, 2000; in the form of Doornik: An improved ziggurat method to
+ * generate normal random samples, 2005). Values lie on a grid of about 2e-7. */
+double dip_random_normal(struct dip_random *r);
 
 /* Gamma of shape >= 1 and scale 1 (Marsaglia, Tsang: A simple method for generating gamma variables;
  * ACM TOMS 26, 2000). */

@@ -942,7 +942,8 @@ def test_simulate_wrong_usage(tmp_path, options, word):
     assert not (tmp_path / "s").exists()
 
 
-@pytest.mark.parametrize("tool", ["decode.py", "image.py", "npydiff.py", "simulate.py"])
+@pytest.mark.parametrize("tool", ["decode.py", "fidelity.py", "image.py", "npydiff.py",
+                                  "simulate.py"])
 def test_help(tool):
     status, stdout, stderr = run(tool, "--help")
     assert (status, stderr) == (0, "") and "usage:" in stdout and "Exit status: 0" in stdout

@@ -4,18 +4,15 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "dma/source.h"
+#include "dma/store.h"
 #include "npy/npy.h"
 
 struct file {
 	char *path;
-	uint8_t *frames; /* all of them, read once */
-	size_t store_bytes;
+	struct dip_store store; /* all frames, read once */
 	size_t frame_bytes;
-	size_t stride; /* from one frame to the next: each starts on a cache line */
-	uint64_t count;
 };
 
 static const struct dip_option arguments[] = {
@@ -23,25 +20,11 @@ static const struct dip_option arguments[] = {
 		"a folder of .npy files, played in order of name, or one .npy file")},
 };
 
-/* Ordinary memory in large pages where the kernel has them: what the "camera" sees costs no
- * hugepage of the pool. */
-static int reserve_store(struct file *f, struct dip_error *err)
-{
-	f->store_bytes = RTE_ALIGN_CEIL(f->count * f->stride, (size_t)2 << 20);
-	f->frames = mmap(
-		NULL, f->store_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (f->frames == MAP_FAILED)
-		return dip_fail(err, ENOMEM, "%zu bytes for the frames: %s; expected fewer frames",
-			f->store_bytes, strerror(errno));
-	madvise(f->frames, f->store_bytes, MADV_HUGEPAGE);
-	return 0;
-}
-
 static void file_close(void *priv)
 {
 	struct file *f = priv;
 
-	munmap(f->frames, f->store_bytes);
+	dip_store_free(&f->store);
 }
 
 static int load(
@@ -51,16 +34,14 @@ static int load(
 
 	info->width = dip_npy_set_width(set);
 	info->height = dip_npy_set_height(set);
-	info->frames = f->count = dip_npy_set_frames(set);
+	info->frames = dip_npy_set_frames(set);
 	info->max_queues = DIP_DMA_MAX_QUEUES;
 	f->frame_bytes = (size_t)info->width * info->height * sizeof(uint16_t);
-	f->stride = RTE_ALIGN_CEIL(f->frame_bytes, (size_t)RTE_CACHE_LINE_SIZE);
-	ret = reserve_store(f, err);
-	for (uint64_t i = 0; ret == 0 && i < f->count; i++) {
-		ret = dip_npy_set_read(set, i, (uint16_t *)(f->frames + i * f->stride), err);
-		if (ret < 0)
-			file_close(f);
-	}
+	ret = dip_store_create(&f->store, info->frames, f->frame_bytes, err);
+	for (uint64_t i = 0; ret == 0 && i < info->frames; i++)
+		ret = dip_npy_set_read(set, i, dip_store_frame(&f->store, i), err);
+	if (ret < 0)
+		file_close(f);
 	return ret;
 }
 
@@ -85,7 +66,7 @@ static int file_fill(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels)
 	const struct file *f = priv;
 
 	(void)queue;
-	memcpy(pixels, f->frames + seq % f->count * f->stride, f->frame_bytes);
+	memcpy(pixels, dip_store_frame(&f->store, seq % f->store.count), f->frame_bytes);
 	return 0;
 }
 

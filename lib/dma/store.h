@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/error.h"
+
+/* Frames that a source has made or read before it starts: what its camera will see. */
+
+struct dip_store {
+	uint8_t *frames; /* NULL: none */
+	size_t bytes;
+	size_t stride; /* from one frame to the next: each starts on a cache line */
+	uint64_t count;
+};
+
+/* Room for count frames of frame_bytes. Returns 0, or -ENOMEM with *err. */
+int dip_store_create(
+	struct dip_store *store, uint64_t count, size_t frame_bytes, struct dip_error *err);
+void dip_store_free(struct dip_store *store);
+
+static inline uint16_t *dip_store_frame(const struct dip_store *store, uint64_t index)
+{
+	return (uint16_t *)(store->frames + index * store->stride);
+}
