@@ -227,19 +227,21 @@ int main(int argc, char **argv)
 	if (command.action != RUN)
 		return inform(command.action);
 	control_catch_signals();
-	if (source_examine(&command, &settings, &frame_bytes, &err) < 0)
+	if (source_examine(&command, &settings, &source, &frame_bytes, &err) < 0) {
+		source_close(&source);
 		return complain(&err);
+	}
 	memory = (struct launch_memory){.slab_bytes = pipeline_slab_bytes(&settings, frame_bytes),
 		.window_bytes = pipeline_window_bytes(&settings)};
-	if (launch_eal(&command, &settings, &memory, &err) < 0)
+	if (launch_eal(&command, &settings, &memory, &err) < 0) {
+		source_close(&source);
 		return complain(&err);
-	if (source_open(&command, &source, &err) < 0) {
-		status = complain(&err);
-		goto cleanup_eal;
 	}
-	status = run_device(&command, &source);
+	if (source_open(&command, &source, &err) == 0)
+		status = run_device(&command, &source);
+	else
+		status = complain(&err);
 	source_close(&source);
-cleanup_eal:
 	rte_eal_cleanup();
 	return status;
 }

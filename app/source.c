@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,57 +12,54 @@
 #include "check.h"
 #include "detect/detector.h"
 #include "dma/source.h"
-#include "npy/npy.h"
 #include "source.h"
 
-#define FILE_DRIVER "dma_file"
-
-int source_examine(const struct command *command, const struct settings *settings, size_t *bytes,
-	struct dip_error *err)
+/* NPY_DIR: the driver is the one that plays such files. */
+static int examine_path(
+	const char *path, struct source *source, struct dip_dma_info *info, struct dip_error *err)
 {
-	struct dip_npy_set *set;
-	uint32_t width, height;
-	int ret;
+	const char *driver;
+	int ret = dip_source_choose(path, &driver, info, err);
 
-	*bytes = (size_t)settings->main.image_w * settings->main.image_h * sizeof(uint16_t);
-	if (command->npy_dir == NULL)
-		return 0;
-	ret = dip_npy_set_open(command->npy_dir, &set, err);
 	if (ret < 0)
 		return ret;
-	width = dip_npy_set_width(set);
-	height = dip_npy_set_height(set);
-	dip_npy_set_close(set);
-	*bytes = (size_t)width * height * sizeof(uint16_t);
-	return check_geometry(settings, width, height, err);
+	snprintf(source->name, sizeof(source->name), "%s", driver);
+	source->arguments = dip_source_path(path);
+	return source->arguments != NULL ? 0 : dip_fail(err, ENOMEM, "out of memory");
 }
 
-/* Devargs know neither commas nor much else: all but plain characters become %XX. */
-static char *encode(char *at, unsigned char c)
+/* --device NAME[,ARGUMENTS] without EAL arguments, where there can be no --vdev. */
+static int examine_device(
+	const char *text, struct source *source, struct dip_dma_info *info, struct dip_error *err)
 {
-	static const char digits[] = "0123456789ABCDEF";
+	size_t length = strcspn(text, ",");
 
-	if (isalnum(c) || strchr("/._-", c) != NULL) {
-		*at++ = c;
-		return at;
-	}
-	*at++ = '%';
-	*at++ = digits[c >> 4];
-	*at++ = digits[c & 15];
-	return at;
+	if (length >= sizeof(source->name))
+		return dip_fail(err, ENODEV,
+			"--device %s: expected the name of a device and its arguments", text);
+	memcpy(source->name, text, length);
+	source->arguments = strdup(text[length] == ',' ? text + length + 1 : "");
+	if (source->arguments == NULL)
+		return dip_fail(err, ENOMEM, "out of memory");
+	return dip_source_examine(source->name, source->arguments, info, err);
 }
 
-static char *encode_path(const char *path)
+int source_examine(const struct command *command, const struct settings *settings,
+	struct source *source, size_t *bytes, struct dip_error *err)
 {
-	char *text = malloc(sizeof("path=") + 3 * strlen(path)), *at;
+	struct dip_dma_info info;
+	int ret;
 
-	if (text == NULL)
-		return NULL;
-	at = stpcpy(text, "path=");
-	for (const unsigned char *c = (const unsigned char *)path; *c != '\0'; c++)
-		at = encode(at, *c);
-	*at = '\0';
-	return text;
+	*source = (struct source){0};
+	*bytes = (size_t)settings->main.image_w * settings->main.image_h * sizeof(uint16_t);
+	if (command->device != NULL && command->eal_argc > 0)
+		return 0;
+	ret = command->npy_dir != NULL ? examine_path(command->npy_dir, source, &info, err)
+				       : examine_device(command->device, source, &info, err);
+	if (ret < 0)
+		return ret;
+	*bytes = (size_t)info.width * info.height * sizeof(uint16_t);
+	return check_geometry(settings, info.width, info.height, err);
 }
 
 static bool device_exists(const char *name)
@@ -74,22 +70,27 @@ static bool device_exists(const char *name)
 	return false;
 }
 
-static int make_file_device(const char *path, struct source *source, struct dip_error *err)
+/* The first free number behind the driver's name. */
+static void number_device(struct source *source)
 {
-	char *args = encode_path(path);
+	char driver[sizeof(source->name)];
+
+	strcpy(driver, source->name);
+	for (unsigned int i = 0; i < RTE_RAWDEV_MAX_DEVS; i++) {
+		snprintf(source->name, sizeof(source->name), "%.*s%u", (int)strlen(driver), driver,
+			i);
+		if (!device_exists(source->name))
+			return;
+	}
+}
+
+static int make_device(struct source *source, struct dip_error *err)
+{
 	int ret;
 
-	if (args == NULL)
-		return dip_fail(err, ENOMEM, "out of memory");
-	for (unsigned int i = 0; i < RTE_RAWDEV_MAX_DEVS; i++) {
-		snprintf(source->name, sizeof(source->name), FILE_DRIVER "%u", i);
-		if (!device_exists(source->name))
-			break;
-	}
 	/* The driver says what is wrong with its input; the bus would only repeat that it failed. */
 	rte_log_set_level_pattern("bus.vdev", RTE_LOG_CRIT);
-	ret = rte_vdev_init(source->name, args);
-	free(args);
+	ret = rte_vdev_init(source->name, source->arguments);
 	source->ours = ret == 0;
 	if (err != NULL)
 		err->text[0] = '\0';
@@ -121,11 +122,12 @@ int source_open(const struct command *command, struct source *source, struct dip
 {
 	int ret = 0;
 
-	*source = (struct source){0};
-	if (command->device != NULL)
+	if (command->npy_dir != NULL)
+		number_device(source);
+	else if (source->arguments == NULL)
 		snprintf(source->name, sizeof(source->name), "%s", command->device);
-	else
-		ret = make_file_device(command->npy_dir, source, err);
+	if (source->arguments != NULL)
+		ret = make_device(source, err);
 	if (ret < 0)
 		return ret;
 	ret = find_device(source->name, err);
@@ -139,7 +141,8 @@ void source_close(struct source *source)
 {
 	if (source->ours)
 		rte_vdev_uninit(source->name);
-	source->ours = false;
+	free(source->arguments);
+	*source = (struct source){0};
 }
 
 void source_list_drivers(void)

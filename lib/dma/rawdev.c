@@ -137,52 +137,12 @@ static const struct rte_rawdev_ops rawdev_ops = {
 	.dev_selftest = dip_source_selftest,
 };
 
-static STAILQ_HEAD(, dip_source_ops) sources = STAILQ_HEAD_INITIALIZER(sources);
-
-void dip_source_register(struct dip_source_ops *ops)
+static void free_source(struct dip_source *s)
 {
-	STAILQ_INSERT_TAIL(&sources, ops, next);
-}
-
-static void list_keys(FILE *out, struct dip_option_table table, char before)
-{
-	for (unsigned int i = 0; i < table.count; i++) {
-		fprintf(out, "%c%s=", before, strchr(table.rows[i].name, '.') + 1);
-		before = ',';
-	}
-}
-
-static struct dip_option_table table_of(const struct dip_source_ops *ops)
-{
-	return (struct dip_option_table){.rows = ops->arguments, .count = ops->argument_count};
-}
-
-void dip_source_list(FILE *out)
-{
-	const struct dip_source_ops *ops;
-
-	STAILQ_FOREACH (ops, &sources, next) {
-		fprintf(out, "  %s", ops->name);
-		list_keys(out, table_of(ops), ' ');
-		fprintf(out, "\n");
-	}
-	fprintf(out, "and for each source\n ");
-	list_keys(out, dip_source_common_table(), ' ');
-	fprintf(out, "\n");
-}
-
-void dip_source_markdown(FILE *out)
-{
-	struct dip_option_table common = dip_source_common_table();
-	const struct dip_source_ops *ops;
-
-	STAILQ_FOREACH (ops, &sources, next) {
-		struct dip_option_table table = table_of(ops);
-
-		dip_config_markdown(&table, out);
-		fprintf(out, "\n");
-	}
-	dip_config_markdown(&common, out);
+	if (s->ops->close != NULL)
+		s->ops->close(s->priv);
+	dip_source_arguments_free(s);
+	rte_free(s);
 }
 
 static struct dip_source *open_source(
@@ -191,6 +151,7 @@ static struct dip_source *open_source(
 	const struct rte_devargs *devargs = rte_dev_devargs(&vdev->device);
 	const char *text = devargs != NULL && devargs->args != NULL ? devargs->args : "";
 	struct dip_source *s;
+	int ret;
 
 	s = rte_zmalloc("dip_source", sizeof(*s) + ops->private_size, RTE_CACHE_LINE_SIZE);
 	if (s == NULL) {
@@ -198,15 +159,16 @@ static struct dip_source *open_source(
 		return NULL;
 	}
 	s->ops = ops;
-	if (dip_source_arguments(s, text, err) < 0)
-		goto fail;
-	if (ops->open(s->priv, &s->info, err) < 0) {
-		dip_source_arguments_free(s);
-		goto fail;
+	if (dip_source_arguments(s, text, err) < 0) {
+		rte_free(s);
+		return NULL;
 	}
-	return s;
-fail:
-	rte_free(s);
+	ret = ops->examine(s->priv, &s->info, err);
+	if (ret == 0 && ops->open != NULL)
+		ret = ops->open(s->priv, &s->info, err);
+	if (ret == 0)
+		return s;
+	free_source(s);
 	return NULL;
 }
 
@@ -228,10 +190,7 @@ int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *
 	if (dev == NULL) {
 		rte_log(RTE_LOG_ERR, dip_dma_log,
 			"%s: no room for another rawdev, or the name is used\n", name);
-		if (ops->close != NULL)
-			ops->close(s->priv);
-		dip_source_arguments_free(s);
-		rte_free(s);
+		free_source(s);
 		return -ENODEV;
 	}
 	s->next_seq = dip_dma_next_seq(dev->dev_id);

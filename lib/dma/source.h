@@ -18,8 +18,13 @@ struct dip_source_ops {
 	unsigned int argument_count;
 	size_t private_size; /* bytes of zeroed memory, the private struct, given to all below */
 
-	/* Make ready to deliver: look at the arguments, load, say what there is in *info. Returns 0
-	 * or a negative errno with *err; cleans up after itself. Main lcore. */
+	/* Look at the arguments and say what frames there will be in *info: possibly before EAL is
+	 * there, and without any effect outside the private struct. Returns 0, or a negative errno
+	 * with *err: -ENOTSUP for a path with something that another source may play. Main lcore. */
+	int (*examine)(void *priv, struct dip_dma_info *info, struct dip_error *err);
+
+	/* After it: make ready to deliver; NULL: it is. Returns 0 or a negative errno with *err. Main
+	 * lcore. */
 	int (*open)(void *priv, struct dip_dma_info *info, struct dip_error *err);
 
 	/* Before a configuration takes effect; NULL: any is fine. Returns 0 or a negative errno. */
@@ -36,7 +41,8 @@ struct dip_source_ops {
 	 * failed. NULL: pixels are left as they are. */
 	int (*fill)(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels);
 
-	void (*close)(void *priv); /* NULL: nothing to do */
+	/* Called last, whatever examine and open returned; NULL: nothing to do. */
+	void (*close)(void *priv);
 };
 
 /* A row of arguments: key is a field of the private struct, kind INT, FLOAT, BOOL, STRING or ENUM,
@@ -50,6 +56,19 @@ void dip_source_list(FILE *out); /* a line each: name and arguments */
 
 /* Print the arguments of every source as Markdown, one table a source. */
 void dip_source_markdown(FILE *out);
+
+/* Examine, before EAL is there, the device of that name (a driver's and a number) with those
+ * arguments, NULL for none. Returns 0, or a negative errno with *err. Main lcore. */
+int dip_source_examine(const char *device, const char *arguments, struct dip_dma_info *info,
+	struct dip_error *err);
+
+/* Find the source that plays what is at path: the first that knows an argument called so and accepts
+ * it. Returns as above, and *driver, its name. */
+int dip_source_choose(
+	const char *path, const char **driver, struct dip_dma_info *info, struct dip_error *err);
+
+/* "path=...", encoded for devargs; on the heap, NULL when there is no memory. */
+char *dip_source_path(const char *path);
 
 int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *ops);
 int dip_source_remove(struct rte_vdev_device *vdev);

@@ -32,6 +32,10 @@ struct dip_source {
 int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, unsigned int count,
 	rte_rawdev_obj_t context);
 
+struct dip_source_ops *dip_source_first(void);
+#define DIP_SOURCE_FOREACH(ops)                                                                    \
+	for (ops = dip_source_first(); ops != NULL; ops = STAILQ_NEXT(ops, next))
+
 /* Set all arguments to what the devargs' text says, and to their defaults otherwise. Returns 0, or
  * a negative errno with *err and nothing left behind. */
 int dip_source_arguments(struct dip_source *s, const char *text, struct dip_error *err);

@@ -392,6 +392,37 @@ def test_wrong_arguments(dip, arguments, words):
     assert not list(dip.folder.iterdir())
 
 
+@pytest.mark.parametrize("device, words", [
+    ("dma_sim0,seed=x", ["dma_sim0: seed=x", "whole number"]),
+    ("dma_sim0,width=9000", ["dma_sim0: width=9000", "8192"]),
+    ("dma_sim", ["dma_sim:", "no source", "--list-drivers"]),
+    ("dma_simx0", ["dma_simx0", "no source"]), ("eth0", ["eth0", "no source"]),
+    ("dma_sim0,width=20", ["main.image_w = 300", "20"]),
+    ("x" * 100, ["xxx", "expected the name of a device"]),
+    ("dma_sim0,truth=/none/t.npy", ["dma_sim0: truth=/none/t.npy", "No such file"])],
+    ids=lambda v: str(v)[:20])
+def test_devices_that_cannot_be_made(dip, device, words):
+    """Exit 2, one line, nothing made."""
+    run = dip.start(argv=[harness.program(), "-s", "main.image_w=300", "--device", device,
+                          "1"]).finish()
+    lines = [line for line in run.stderr.splitlines()
+             if not line.startswith(("dma-image-processor: EAL arguments chosen", "TELEMETRY"))]
+    assert run.status == 2 and len(lines) == 1, run.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not list(dip.folder.iterdir())
+
+
+def test_a_device_made_by_the_program(dip):
+    """Without EAL arguments --device makes it, and there is memory for its frames."""
+    run = dip.end(dip.start(argv=[
+        harness.program(), "--report", "json", "-s", "main.slabs=20", "-s", "dma.loop_frames=false",
+        "-s", "main.overrun=block", "-s", "pois.row_end=1000", "--device",
+        "dma_sim0,width=1200,height=1300,rows=95,frames=40,truth=truth%2Ca.npy"]))
+    assert run.due() == 40 and run.report["detector"]["sites"] == 95 * 20
+    assert len(np.load(dip.folder / "truth,a.npy")) == 40
+    assert json.loads(fidelity(run.results(), dip.folder / "truth,a.npy", "--json"))["frames"] == 40
+
+
 def test_no_truth_is_left_of_a_run_that_did_not_start(dip):
     run = dip.start(None, 1, device="dma_sim0", sets={"pois.row_end": 9999},
                     eal_args=harness.eal(2, vdevs=["dma_sim0,truth=truth.npy"])).finish()

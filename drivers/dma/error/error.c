@@ -27,7 +27,7 @@ static const struct dip_option arguments[] = {
 		.min = 0, .max = 1e15},
 };
 
-static int error_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
+static int error_examine(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
 	struct error_device *e = priv;
 
@@ -64,7 +64,7 @@ static struct dip_source_ops error_ops = {
 	.arguments = arguments,
 	.argument_count = RTE_DIM(arguments),
 	.private_size = sizeof(struct error_device),
-	.open = error_open,
+	.examine = error_examine,
 	.configure = error_configure,
 	.fill = error_fill,
 };

@@ -11,6 +11,7 @@
 
 struct file {
 	char *path;
+	struct dip_npy_set *set;
 	struct dip_store store; /* all frames, read once */
 	size_t frame_bytes;
 };
@@ -20,45 +21,43 @@ static const struct dip_option arguments[] = {
 		"a folder of .npy files, played in order of name, or one .npy file")},
 };
 
-static void file_close(void *priv)
+static int file_examine(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
 	struct file *f = priv;
-
-	dip_store_free(&f->store);
-}
-
-static int load(
-	struct file *f, struct dip_npy_set *set, struct dip_dma_info *info, struct dip_error *err)
-{
-	int ret;
-
-	info->width = dip_npy_set_width(set);
-	info->height = dip_npy_set_height(set);
-	info->frames = dip_npy_set_frames(set);
-	info->max_queues = DIP_DMA_MAX_QUEUES;
-	f->frame_bytes = (size_t)info->width * info->height * sizeof(uint16_t);
-	ret = dip_store_create(&f->store, info->frames, f->frame_bytes, err);
-	for (uint64_t i = 0; ret == 0 && i < info->frames; i++)
-		ret = dip_npy_set_read(set, i, dip_store_frame(&f->store, i), err);
-	if (ret < 0)
-		file_close(f);
-	return ret;
-}
-
-static int file_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
-{
-	struct file *f = priv;
-	struct dip_npy_set *set = NULL;
 	int ret;
 
 	if (f->path[0] == '\0')
 		return dip_fail(
 			err, EINVAL, "no path; expected path=<folder of .npy files, or one>");
-	ret = dip_npy_set_open(f->path, &set, err);
-	if (ret == 0)
-		ret = load(f, set, info, err);
-	dip_npy_set_close(set);
+	ret = dip_npy_set_open(f->path, &f->set, err);
+	if (ret < 0)
+		return ret;
+	info->width = dip_npy_set_width(f->set);
+	info->height = dip_npy_set_height(f->set);
+	info->frames = dip_npy_set_frames(f->set);
+	info->max_queues = DIP_DMA_MAX_QUEUES;
+	return 0;
+}
+
+static int file_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
+{
+	struct file *f = priv;
+	int ret;
+
+	f->frame_bytes = (size_t)info->width * info->height * sizeof(uint16_t);
+	ret = dip_store_create(&f->store, info->frames, f->frame_bytes, err);
+	for (uint64_t i = 0; ret == 0 && i < info->frames; i++)
+		ret = dip_npy_set_read(f->set, i, dip_store_frame(&f->store, i), err);
 	return ret;
+}
+
+static void file_close(void *priv)
+{
+	struct file *f = priv;
+
+	dip_npy_set_close(f->set);
+	f->set = NULL;
+	dip_store_free(&f->store);
 }
 
 static int file_fill(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels)
@@ -74,6 +73,7 @@ static struct dip_source_ops file_ops = {
 	.arguments = arguments,
 	.argument_count = RTE_DIM(arguments),
 	.private_size = sizeof(struct file),
+	.examine = file_examine,
 	.open = file_open,
 	.fill = file_fill,
 	.close = file_close,

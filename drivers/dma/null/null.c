@@ -17,7 +17,7 @@ static const struct dip_option arguments[] = {
 		.max = 1e15},
 };
 
-static int null_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
+static int null_examine(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
 	const struct null *n = priv;
 
@@ -33,7 +33,7 @@ static struct dip_source_ops null_ops = {
 	.arguments = arguments,
 	.argument_count = RTE_DIM(arguments),
 	.private_size = sizeof(struct null),
-	.open = null_open,
+	.examine = null_examine,
 };
 
 DIP_SOURCE_REGISTER(dma_null, null_ops)

@@ -95,10 +95,9 @@ static int render_cycle(struct sim *s, struct dip_error *err)
 	return ret;
 }
 
-static int sim_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
+static int sim_examine(void *priv, struct dip_dma_info *info, struct dip_error *err)
 {
 	struct sim *s = priv;
-	int ret;
 
 	s->sites = s->rows * s->cols;
 	s->pixels = s->width * s->height;
@@ -111,13 +110,19 @@ static int sim_open(void *priv, struct dip_dma_info *info, struct dip_error *err
 	info->height = s->height;
 	info->frames = s->frames;
 	info->max_queues = DIP_DMA_MAX_QUEUES;
-	ret = sim_camera_create(s, &s->cam, err);
+	return 0;
+}
+
+static int sim_open(void *priv, struct dip_dma_info *info, struct dip_error *err)
+{
+	struct sim *s = priv;
+	int ret = sim_camera_create(s, &s->cam, err);
+
+	(void)info;
 	if (ret == 0)
 		ret = render_cycle(s, err);
 	if (ret == 0 && s->truth[0] != '\0')
 		ret = sim_truth_create(s, &s->book, err);
-	if (ret < 0)
-		sim_close(s);
 	return ret;
 }
 
@@ -153,6 +158,7 @@ static struct dip_source_ops sim_ops = {
 	.arguments = arguments,
 	.argument_count = RTE_DIM(arguments),
 	.private_size = sizeof(struct sim),
+	.examine = sim_examine,
 	.open = sim_open,
 	.start = sim_start,
 	.stop = sim_stop,
