@@ -230,7 +230,7 @@ static int read_sites(struct sites_reader *r, const config_setting_t *root)
 
 static int read_all(struct sites_reader *r)
 {
-	config_setting_t *root = config_root_setting(&r->config);
+	config_setting_t *root;
 	char where[512];
 	int ret;
 
@@ -239,6 +239,7 @@ static int read_all(struct sites_reader *r)
 			sites_where(r, (unsigned int)config_error_line(&r->config), where,
 				sizeof(where)),
 			config_error_text(&r->config));
+	root = config_root_setting(&r->config); /* reading makes a new one */
 	sites_lines(root);
 	ret = check_parts(r, root);
 	if (ret == 0)

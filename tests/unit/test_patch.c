@@ -392,8 +392,8 @@ static void every_weighted_size(
 
 	fenced_open(&f, (size_t)width * height, (width + height) % 2);
 	fill(f.pixels, (size_t)width * height, with);
-	for (uint16_t h = 1; h <= 64 && h <= height; h += h < 12 ? 1 : 4) {
-		for (uint16_t w = 1; w <= 64 && w <= width; w++) {
+	for (uint16_t h = 1; h <= 64 && h <= height; h += h < 4 ? 1 : 12) {
+		for (uint16_t w = 1; w <= 64 && w <= width; w += w < 34 ? 1 : 5) {
 			/* As large as 32-bit sums allow, or larger. */
 			int32_t bound = 32768 / (h * w);
 
