@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <string.h>
+#include <unistd.h>
 
 #include "metrics/histogram.h"
+
+/* How often a copy is tried, at once, and then so far apart. */
+#define ATTEMPTS_AT_ONCE 50
+#define ATTEMPTS 150
+#define ATTEMPT_US 100
 
 uint64_t dip_peak_window;
 
@@ -27,14 +33,30 @@ static uint64_t percentile(const uint64_t *bucket, uint64_t count, double share,
 	return max;
 }
 
-void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *copy)
+/* Copy it; was nothing recorded meanwhile? The sum comes first: a value that is in it is in its bucket
+ * by then, and so shows as one bucket too many until it is counted. */
+static bool try_copy(const struct dip_histogram *h, struct dip_histogram *copy)
 {
-	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++)
+	uint64_t values = 0;
+
+	copy->count = __atomic_load_n(&h->count, __ATOMIC_ACQUIRE);
+	copy->sum = __atomic_load_n(&h->sum, __ATOMIC_ACQUIRE);
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++) {
 		copy->bucket[i] = dip_read(&h->bucket[i]);
-	copy->sum = dip_read(&h->sum);
+		values += copy->bucket[i];
+	}
 	copy->max.ever = dip_read(&h->max.ever);
 	copy->max.window = __atomic_load_n(&h->max.window, __ATOMIC_ACQUIRE);
 	copy->max.value = dip_read(&h->max.value);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return values == copy->count && copy->count == dip_read(&h->count);
+}
+
+void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *copy)
+{
+	for (int attempt = 0; attempt < ATTEMPTS && !try_copy(h, copy); attempt++)
+		if (attempt >= ATTEMPTS_AT_ONCE) /* the writer may have lost its CPU in between */
+			usleep(ATTEMPT_US);
 }
 
 /* Add what h holds, without what it held before. */
@@ -75,7 +97,7 @@ void dip_histogram_summarise(const struct dip_histogram *h, const struct dip_his
 		return;
 	}
 	out->max = at_least(merged, out->max);
-	out->mean = sum / out->count;
+	out->mean = sum / out->count < out->max ? sum / out->count : out->max;
 	out->p50 = percentile(merged, out->count, 0.50, out->max);
 	out->p90 = percentile(merged, out->count, 0.90, out->max);
 	out->p99 = percentile(merged, out->count, 0.99, out->max);

@@ -16,6 +16,8 @@ struct dip_histogram {
 	uint64_t bucket[DIP_HISTOGRAM_BUCKETS];
 	uint64_t sum;
 	struct dip_peak max;
+	uint64_t
+		count; /* raised last: a copy with as many values in its buckets is of one moment */
 } __attribute__((aligned(64)));
 
 static inline unsigned int dip_histogram_index(uint64_t ns)
@@ -33,8 +35,9 @@ static inline unsigned int dip_histogram_index(uint64_t ns)
 static inline void dip_histogram_record(struct dip_histogram *h, uint64_t ns)
 {
 	dip_count(&h->bucket[dip_histogram_index(ns)], 1);
-	dip_count(&h->sum, ns);
+	__atomic_store_n(&h->sum, h->sum + ns, __ATOMIC_RELEASE);
 	dip_peak_record(&h->max, ns);
+	__atomic_store_n(&h->count, h->count + 1, __ATOMIC_RELEASE);
 }
 
 struct dip_histogram_summary {
@@ -43,7 +46,9 @@ struct dip_histogram_summary {
 	uint64_t mean, p50, p90, p99, p999, p9999, max;
 };
 
-/* Copy a histogram that may be written meanwhile. Any thread. */
+/* Copy a histogram that may be written meanwhile. All in it is of one moment, but when its writer
+ * makes no pause, or has stopped within a record, for 10 ms: then the last value may be in a part of
+ * it only. Any thread. */
 void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *copy);
 
 /* Merge n histograms that may be written meanwhile. before: copies of them from the begin of the

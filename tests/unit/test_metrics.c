@@ -358,6 +358,63 @@ static void test_value_between_two_windows(void **state)
 	assert_int_equal(s.p50, s.max);
 }
 
+static struct dip_histogram moving;
+static bool halt; /* atomic */
+
+/* Ever new values, all over the buckets, with pauses as between frames. */
+static void *record_on_and_on(void *arg)
+{
+	(void)arg;
+	for (uint64_t i = 1; !__atomic_load_n(&halt, __ATOMIC_RELAXED); i++) {
+		dip_histogram_record(&moving, i << i % 20);
+		for (volatile int pause = 0; pause < 300; pause++)
+			;
+	}
+	return NULL;
+}
+
+static uint64_t weight_of(const struct dip_histogram *h)
+{
+	uint64_t values = 0;
+
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_BUCKETS; i++)
+		values += h->bucket[i];
+	return values;
+}
+
+/* A copy has exactly the first so many values, in the buckets, the sum and the maximum. */
+static void test_copy_is_of_one_moment(void **state)
+{
+	static struct dip_histogram copy;
+	uint64_t sum = 0, max = 0, n = 0, changes = 0, stuck = 0;
+	time_t end = time(NULL) + 5;
+	pthread_t writer;
+
+	(void)state;
+	assert_int_equal(pthread_create(&writer, NULL, record_on_and_on, NULL), 0);
+	while (changes < 20000 && time(NULL) < end) {
+		dip_histogram_copy(&moving, &copy);
+		changes += copy.count != n;
+		while (n < copy.count) {
+			uint64_t value = (n + 1) << (n + 1) % 20;
+
+			n++;
+			sum += value;
+			max = value > max ? value : max;
+		}
+		if (weight_of(&copy) != copy.count) { /* the writer has lost its CPU for long */
+			stuck++;
+			continue;
+		}
+		assert_int_equal(copy.sum, sum);
+		assert_int_equal(copy.max.ever, max);
+	}
+	__atomic_store_n(&halt, true, __ATOMIC_RELAXED);
+	pthread_join(writer, NULL);
+	assert_true(changes > 100);
+	assert_true(stuck <= 5 + changes / 1000);
+}
+
 /* --- the slowest frames --- */
 
 static bool wants_and_note(struct dip_worst *w, uint64_t seq, uint64_t result_ns)
@@ -467,6 +524,7 @@ int main(void)
 		cmocka_unit_test(test_peak),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_value_between_two_windows),
+		cmocka_unit_test(test_copy_is_of_one_moment),
 		cmocka_unit_test(test_worst),
 		cmocka_unit_test(test_worst_while_written),
 	};
