@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -77,34 +76,32 @@ static void watch_ledger(struct control *c)
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
 
 	summary_ledger(accounts);
-	if (c->unbalanced || ledger_balanced(accounts))
-		return;
-	c->unbalanced = true;
-	for (int i = 0; i < LEDGER_ACCOUNTS; i++)
-		if (accounts[i].imbalance != 0)
-			fprintf(stderr,
-				"dma-image-processor: the ledger of %s does not balance: %" PRId64
-				" frames\n",
-				accounts[i].name, accounts[i].imbalance);
+	c->unbalanced = ledger_watch_note(&c->ledger, accounts, stderr);
 }
 
-static void report(struct control *c, uint64_t now)
+/* Returns whether there was something to do. */
+static bool report(struct control *c, uint64_t now)
 {
+	bool work = false;
+
 	if (now >= c->next_ledger_tsc) {
 		watch_ledger(c);
 		c->next_ledger_tsc = after(1);
+		work = true;
 	}
 	if (c->command->stats_interval > 0 && now >= c->next_report_tsc) {
 		report_progress(stderr);
 		c->next_report_tsc += (uint64_t)(c->command->stats_interval * rte_get_tsc_hz());
+		work = true;
 	}
+	return work;
 }
 
 static unsigned int control_poll(void *arg)
 {
 	struct control *c = arg;
 	uint64_t now = rte_rdtsc();
-	bool finished;
+	bool finished, work;
 
 	if (now < c->next_tsc)
 		return 0;
@@ -117,12 +114,12 @@ static unsigned int control_poll(void *arg)
 		stop(c);
 	if (signals > 1)
 		discard(c);
-	report(c, now);
+	work = report(c, now);
 	if (c->stopping && pipeline_drained(c->pipeline)) {
 		mark(&summary.drained_tsc);
 		dip_lcores_halt();
 	}
-	return 0;
+	return work;
 }
 
 struct dip_poller control_poller(struct control *c)

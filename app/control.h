@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cmdline.h"
+#include "ledger.h"
 #include "pipeline.h"
 
 /* The control poller of the main lcore: ends the run when its time is over, its source has ended
@@ -17,7 +18,9 @@ struct control {
 	bool drain;
 	uint64_t deadline_tsc; /* 0: none */
 	uint64_t next_tsc, next_report_tsc, next_ledger_tsc;
-	bool stopping, discarding, unbalanced;
+	struct ledger_watch ledger;
+	bool stopping, discarding;
+	bool unbalanced; /* an account has been so for long */
 };
 
 /* Catch SIGINT and SIGTERM (a third one kills); a closed pipe and a file beyond its limit are errors

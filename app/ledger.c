@@ -1,10 +1,26 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "dma/dma.h"
 #include "ledger.h"
+#include "metrics/metrics.h"
+
+/* One writer: the control thread. */
+static struct counters {
+	uint64_t ledger_checks;
+	uint64_t ledger_imbalances;
+} __attribute__((aligned(64))) all_counters[1];
+
+static const struct dip_metric rows[] = {
+	DIP_METRIC(struct counters, ledger_checks, "checks", "times the ledger was looked at"),
+	DIP_METRIC(struct counters, ledger_imbalances, "checks",
+		"of these, with an account that did not balance"),
+};
+
+DIP_METRICS_REGISTER(ledger_metrics, rows, all_counters)
 
 #define ATTEMPTS 5
 #define ATTEMPT_US 200
@@ -92,4 +108,25 @@ bool ledger_balanced(const struct ledger_account accounts[LEDGER_ACCOUNTS])
 		if (accounts[i].imbalance != 0)
 			return false;
 	return true;
+}
+
+bool ledger_watch_note(
+	struct ledger_watch *w, const struct ledger_account accounts[LEDGER_ACCOUNTS], FILE *err)
+{
+	bool lasting = false;
+
+	dip_count(&all_counters[0].ledger_checks, 1);
+	dip_count(&all_counters[0].ledger_imbalances, !ledger_balanced(accounts));
+	for (int i = 0; i < LEDGER_ACCOUNTS; i++) {
+		w->in_a_row[i] = accounts[i].imbalance != 0 ? w->in_a_row[i] + 1 : 0;
+		if (w->in_a_row[i] == LEDGER_LASTING && !w->lasting[i]) {
+			w->lasting[i] = true;
+			fprintf(err,
+				"dma-image-processor: the ledger of %s does not balance: %" PRId64
+				" frames; the counters of /dip/ledger tell more\n",
+				accounts[i].name, accounts[i].imbalance);
+		}
+		lasting |= w->lasting[i];
+	}
+	return lasting;
 }

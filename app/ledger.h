@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* The program's own book-keeping: for each account, what came in = what was done + what was lost,
  * by name + what is still in flight. */
@@ -34,3 +35,18 @@ void ledger_read(uint16_t dev_id, const uint64_t *queued, const uint64_t *most,
 	struct ledger_account accounts[LEDGER_ACCOUNTS]);
 
 bool ledger_balanced(const struct ledger_account accounts[LEDGER_ACCOUNTS]);
+
+/* The checks of a running pipeline, one a second. Its counters move while they are read: an imbalance
+ * of one check may be the moment's, one of LEDGER_LASTING checks in a row is not. */
+#define LEDGER_LASTING 3
+
+struct ledger_watch {
+	unsigned int in_a_row[LEDGER_ACCOUNTS]; /* checks that did not balance */
+	bool lasting[LEDGER_ACCOUNTS];          /* the account was ever wrong for so long */
+};
+
+/* Note a check: metrics ledger_checks, ledger_imbalances, and the accounts that have been wrong for
+ * LEDGER_LASTING checks now, for the first time, one line on err for each. Returns whether any
+ * account is lasting. One thread. */
+bool ledger_watch_note(struct ledger_watch *watch,
+	const struct ledger_account accounts[LEDGER_ACCOUNTS], FILE *err);

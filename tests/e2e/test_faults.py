@@ -3,9 +3,12 @@
 counted and reported, the other sink is unharmed, the exit status is 1."""
 
 import os
+import re
 import resource
 import shutil
+import subprocess
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -296,3 +299,43 @@ def test_the_rate_of_the_archive_is_kept(dip, scene):
     assert run.stats["drops_arch_queue"] > 1000
     # 100 a second, what was queued at the end, and what the slack of the pace allows.
     assert 150 < run.stats["arch_frames"] < 320
+
+
+def _poke(run, symbol, add):
+    """Add to a 64-bit number in the memory of the running program, as a stray write would."""
+    nm = shutil.which("nm")
+    if nm is None:
+        pytest.skip("nm is not installed (Debian package binutils); it finds the number")
+    binary = harness.program()
+    names = subprocess.run([nm, binary], capture_output=True, text=True, check=True).stdout
+    found = re.findall(rf"^([0-9a-f]+) [bBdD] {symbol}$", names, re.MULTILINE)
+    assert len(found) == 1, f"{symbol}: {found}"
+    maps = Path(f"/proc/{run.pid}/maps").read_text(encoding="utf-8").splitlines()
+    base = min(int(line.split("-")[0], 16) for line in maps if line.endswith(binary))
+    with open(f"/proc/{run.pid}/mem", "r+b", buffering=0) as memory:
+        memory.seek(base + int(found[0], 16))
+        value = int.from_bytes(memory.read(8), "little")
+        memory.seek(base + int(found[0], 16))
+        memory.write((value + add).to_bytes(8, "little"))
+
+
+def test_a_ledger_that_does_not_balance_is_told_once(dip, scene):
+    """A million frame numbers are skipped behind the program's back: one line, once, and status 1,
+    in the middle of the run, not only at its end."""
+    run = dip.start(scene.folder, 6, sets=scene.sets(**{
+        "main.nth_archive": 0, "dma.pace_frames": False, "main.overrun": "block"}))
+    dip.wait_for_results(run)
+    _poke(run, "shared", 1000000)
+    run.finish().parse()
+    assert run.status == 1
+    account = run.report["ledger"]["device"]
+    assert 900000 < account["imbalance"] <= 1000000
+    line, = complaints(run, "the ledger of device does not balance: ")
+    assert 900000 < int(re.search(r" balance: (\d+) frames; ", line)[1]) <= 1000000
+    assert run.stats["ledger_checks"] >= 4
+    assert 3 <= run.stats["ledger_imbalances"] <= run.stats["ledger_checks"]
+
+
+def test_a_ledger_that_balances_is_looked_at_every_second(dip, scene):
+    run = dip.run(scene.folder, 3.3, sets=scene.sets(**RATE))
+    assert run.stats["ledger_checks"] == 3 and run.stats["ledger_imbalances"] == 0

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -202,6 +203,68 @@ static void test_read_while_moving(void **state)
 	assert_true(now->proc_frames > 0);
 }
 
+/* One check a call; returns what is said. */
+static char *watch(struct ledger_watch *w, bool *lasting)
+{
+	size_t bytes;
+	char *text;
+	FILE *f = open_memstream(&text, &bytes);
+
+	read_running(0);
+	*lasting = ledger_watch_note(w, accounts, f);
+	fclose(f);
+	return text;
+}
+
+static void check_watch(struct ledger_watch *w, bool lasting, const char *said)
+{
+	bool found;
+	char *text = watch(w, &found);
+
+	assert_int_equal(found, lasting);
+	if (said == NULL)
+		assert_string_equal(text, "");
+	else
+		assert_non_null(strstr(text, said));
+	free(text);
+}
+
+/* What does not last is counted and not told; what does is told once, whatever comes after. */
+static void test_watch(void **state)
+{
+	uint64_t checks = dip_metric_value("ledger_checks");
+	uint64_t imbalances = dip_metric_value("ledger_imbalances");
+	struct ledger_watch w = {0};
+
+	(void)state;
+	check_watch(&w, false, NULL);
+	now->proc_frames = 7;
+	for (int i = 0; i < LEDGER_LASTING - 1; i++)
+		check_watch(&w, false, NULL);
+	now->proc_offered = 7;
+	check_watch(&w, false, NULL);
+	now->proc_offered = 5;
+	now->arch_frames = 1;
+	for (int i = 0; i < LEDGER_LASTING - 1; i++)
+		check_watch(&w, false, NULL);
+	now->dma_arch_offered = 1;
+	check_watch(&w, true, "the ledger of proc does not balance: -2 frames");
+	now->arch_frames = 4;
+	for (int i = 0; i < LEDGER_LASTING - 1; i++)
+		check_watch(&w, true, NULL);
+	check_watch(&w, true, "the ledger of arch does not balance: -3 frames");
+	now->proc_frames = now->arch_frames = 0;
+	for (int i = 0; i < 2 * LEDGER_LASTING; i++)
+		check_watch(&w, true, NULL);
+	now->proc_frames = 9;
+	for (int i = 0; i < 2 * LEDGER_LASTING; i++)
+		check_watch(&w, true, NULL);
+	assert_int_equal(dip_metric_value("ledger_checks") - checks,
+		2 + 3 * LEDGER_LASTING - 2 + 2 + 4 * LEDGER_LASTING - 1);
+	assert_int_equal(dip_metric_value("ledger_imbalances") - imbalances,
+		3 * LEDGER_LASTING - 1 + 2 * LEDGER_LASTING);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -212,6 +275,7 @@ int main(void)
 		TEST(test_terms),
 		TEST(test_running),
 		TEST(test_read_while_moving),
+		TEST(test_watch),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
