@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dma/dma.h"
 #include "ledger.h"
@@ -21,9 +20,6 @@ static const struct dip_metric rows[] = {
 };
 
 DIP_METRICS_REGISTER(ledger_metrics, rows, all_counters)
-
-#define ATTEMPTS 5
-#define ATTEMPT_US 200
 
 static const struct {
 	const char *name, *offered, *done;
@@ -75,20 +71,19 @@ static void read_standing(uint16_t dev_id, int i, uint64_t queued, struct ledger
 	a->imbalance = rest_of(a) - (int64_t)queued;
 }
 
-/* A counter may move while its neighbours are read: what looks wrong is looked at again. */
+/* Frames come and go while the counters are read. What is neither done nor lost by them was in flight
+ * when the reading began, most frames at most, or has come since. */
 static void read_moving(uint16_t dev_id, int i, uint64_t most, struct ledger_account *a)
 {
-	for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-		int64_t rest;
+	uint64_t before = value_of(dev_id, books[i].offered);
+	int64_t rest, limit;
 
-		read_account(dev_id, i, a);
-		rest = rest_of(a);
-		a->in_flight = rest > 0 ? rest : 0;
-		a->imbalance = rest < 0 ? rest : rest > (int64_t)most ? rest - (int64_t)most : 0;
-		if (a->imbalance == 0)
-			return;
-		usleep(ATTEMPT_US);
-	}
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	read_account(dev_id, i, a);
+	rest = rest_of(a);
+	limit = most + (a->offered.value - before);
+	a->in_flight = rest > 0 ? rest : 0;
+	a->imbalance = rest < 0 ? rest : rest > limit ? rest - limit : 0;
 }
 
 void ledger_read(uint16_t dev_id, const uint64_t *queued, const uint64_t *most,

@@ -29,15 +29,15 @@ enum { LEDGER_DEVICE, LEDGER_PROC, LEDGER_ARCH, LEDGER_RESULTS, LEDGER_ACCOUNTS 
 
 /* Read the counters. queued: the frames counted in the queues themselves, for each account, once
  * everything stands still; NULL while the pipeline runs: then in_flight is the difference, and an
- * imbalance is what does not fit between 0 and most (frames in flight at most, for each). Any
- * thread. */
+ * imbalance is what does not fit between 0 and most (frames in flight at most, for each) and those that
+ * came during the reading. Does not wait. Any thread. */
 void ledger_read(uint16_t dev_id, const uint64_t *queued, const uint64_t *most,
 	struct ledger_account accounts[LEDGER_ACCOUNTS]);
 
 bool ledger_balanced(const struct ledger_account accounts[LEDGER_ACCOUNTS]);
 
-/* The checks of a running pipeline, one a second. Its counters move while they are read: an imbalance
- * of one check may be the moment's, one of LEDGER_LASTING checks in a row is not. */
+/* The checks of a running pipeline, one a second. An imbalance is told when it lasts: when it is there
+ * in LEDGER_LASTING checks in a row. */
 #define LEDGER_LASTING 3
 
 struct ledger_watch {

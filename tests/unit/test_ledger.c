@@ -265,6 +265,37 @@ static void test_watch(void **state)
 		3 * LEDGER_LASTING - 1 + 2 * LEDGER_LASTING);
 }
 
+/* As many in flight as there may be, for ever. */
+static void *count_when_full(void *arg)
+{
+	(void)arg;
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		dip_count(&now->proc_frames, 1);
+		__atomic_thread_fence(__ATOMIC_RELEASE);
+		dip_count(&now->proc_offered, 1);
+	}
+	return NULL;
+}
+
+/* Frames that come while the counters are read are not held for too many. */
+static void test_read_while_full(void **state)
+{
+	pthread_t thread;
+
+	(void)state;
+	stop = false;
+	now->proc_offered = most[LEDGER_PROC];
+	assert_int_equal(pthread_create(&thread, NULL, count_when_full, NULL), 0);
+	for (int i = 0; i < 20000 || dip_read(&now->proc_frames) < 1000000; i++) {
+		read_running(LEDGER_PROC);
+		if (!ledger_balanced(accounts))
+			break;
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	pthread_join(thread, NULL);
+	assert_true(ledger_balanced(accounts));
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -275,6 +306,7 @@ int main(void)
 		TEST(test_terms),
 		TEST(test_running),
 		TEST(test_read_while_moving),
+		TEST(test_read_while_full),
 		TEST(test_watch),
 	};
 
