@@ -15,7 +15,7 @@ from oracle import ROOT, Scene, check_lossless
 
 SIGMAS = 5
 # 8 x 8 sites in frames of 100 x 96 pixels, boxes of 10 x 10 around them.
-LATTICE = {"width": 96, "height": 100, "rows": 8, "cols": 8, "origin_row": 15, "origin_col": 13}
+LATTICE = {"width": 96, "height": 100, "rows": 8, "cols": 8, "origin_row": 14.5, "origin_col": 12.5}
 GRID = {"pois.row_start": 10, "pois.col_start": 8, "pois.row_end": 90, "pois.col_end": 88,
         "pois.roi_w": 10, "pois.roi_h": 10}
 ALL = {"main.nth_archive": 1, "main.overrun": "block", "dma.pace_frames": False,
@@ -94,13 +94,13 @@ def test_background(dip, background):
                  background / math.sqrt(shifted.size))
 
 
-@pytest.mark.parametrize("row, col, sigma", [(15, 13, 1.5), (15.3, 13.8, 0.7), (14.5, 12.5, 2.5)])
+@pytest.mark.parametrize("row, col, sigma", [(14.5, 12.5, 1.5), (14.8, 13.3, 0.7), (14, 12, 2.5)])
 def test_the_spot_is_integrated_over_pixels(dip, row, col, sigma):
     """Each pixel of the box gets the integral of the Gaussian over it."""
     images, _, _ = simulate(dip, 400, origin_row=row, origin_col=col, sigma=sigma, fill=1,
                             background=0, photons=50, rows=1, cols=1)
     def shares(middle, first):
-        edges = [0.5 * math.erf((first + i - middle) / sigma / math.sqrt(2)) for i in range(11)]
+        edges = [0.5 * math.erf((first + i - 0.5 - middle) / sigma / math.sqrt(2)) for i in range(11)]
         return np.diff(edges)
     expected = 400 * 50 * np.outer(shares(row, 10), shares(col, 8))
     found = images[:, 10:20, 8:18].sum(axis=0)
@@ -117,12 +117,12 @@ def test_the_lattice_may_be_oblique(dip):
     image = images.sum(axis=0)
     for i in range(3):
         for j in range(4):
-            row, col = 15 + 8 * i + 2.5 * j, 13 + 3.25 * i + 9 * j
+            row, col = 14.5 + 8 * i + 2.5 * j, 12.5 + 3.25 * i + 9 * j
             top, left = int(row) - 3, int(col) - 3
             part = image[top:top + 7, left:left + 7]
             error = math.sqrt((0.5**2 + 1 / 12) / part.sum())
-            near("row", (part.sum(1) * (np.arange(7) + top + 0.5)).sum() / part.sum(), row, error)
-            near("column", (part.sum(0) * (np.arange(7) + left + 0.5)).sum() / part.sum(), col,
+            near("row", (part.sum(1) * (np.arange(7) + top)).sum() / part.sum(), row, error)
+            near("column", (part.sum(0) * (np.arange(7) + left)).sum() / part.sum(), col,
                  error)
 
 
@@ -134,9 +134,9 @@ def test_drift(dip):
     for k, image in enumerate(images):
         sway = math.sin(2 * math.pi * k / 40)
         error = math.sqrt((0.5**2 + 1 / 12) / image.sum())
-        near("row", (image.sum(1) * (np.arange(100) + 0.5)).sum() / image.sum(), 50 + 4 * sway,
+        near("row", (image.sum(1) * (np.arange(100))).sum() / image.sum(), 50 + 4 * sway,
              error)
-        near("column", (image.sum(0) * (np.arange(96) + 0.5)).sum() / image.sum(), 50 - 2.5 * sway,
+        near("column", (image.sum(0) * (np.arange(96))).sum() / image.sum(), 50 - 2.5 * sway,
              error)
 
 
@@ -355,7 +355,7 @@ def test_config_file(dip):
     """All arguments from a file; what is beside it comes after it."""
     (dip.folder / "sim.cfg").write_text(
         "# a small camera\ndma_sim = {\n width = 16; height = 16; rows = 2; cols = 2;\n"
-        " origin_row = 4.0; origin_col = 4; col_step_col = 8.0; row_step_row = 8.0;\n"
+        " origin_row = 3.5; origin_col = 3.5; col_step_col = 8.0; row_step_row = 8.0;\n"
         ' camera = "qcmos"; frames = 30;\n};\n', encoding="ascii")
     run = dip.run(None, device="dma_sim0", sets={**ALL, "pois.row_start": 0, "pois.col_start": 0,
                                                  "pois.row_end": 16, "pois.col_end": 16,

@@ -10,7 +10,7 @@
 #define W 40
 #define H 30
 #define SMALL                                                                                      \
-	"width=40,height=30,rows=3,cols=4,origin_row=5.3,origin_col=4.7,col_step_col=9,"           \
+	"width=40,height=30,rows=3,cols=4,origin_row=4.8,origin_col=4.2,col_step_col=9,"           \
 	"row_step_row=9"
 #define FRAMES 48
 

@@ -40,7 +40,7 @@ static void draw_background(
 }
 
 /* Each photon falls onto a place of a Gaussian spot: its pixel gets exactly the integral of the
- * spot over it, wherever between the pixels its middle is. What falls beside the frame is lost. */
+ * spot over it, wherever between the pixels its centre is. What falls beside the frame is lost. */
 static void throw_spot(
 	const struct sim *s, struct dip_random *r, uint64_t frame, uint32_t site, uint16_t *pixels)
 {
@@ -49,8 +49,8 @@ static void throw_spot(
 
 	sim_place(s, frame, site, &row, &col);
 	while (n-- > 0) {
-		double y = floor(row + s->sigma * dip_random_normal(r)),
-		       x = floor(col + s->sigma * dip_random_normal(r));
+		double y = floor(row + 0.5 + s->sigma * dip_random_normal(r)),
+		       x = floor(col + 0.5 + s->sigma * dip_random_normal(r));
 
 		if (y >= 0 && y < s->height && x >= 0 && x < s->width)
 			add_one(&pixels[(uint32_t)y * s->width + (uint32_t)x]);

@@ -52,7 +52,7 @@ double sim_atom(const struct sim *s, uint64_t frame, uint32_t site);
 /* The same with what the neighbours add. */
 double sim_brightness(const struct sim *s, uint64_t frame, uint32_t site);
 
-/* The middle of a site's spot, in pixels; pixel (r, c) reaches from (r, c) to (r + 1, c + 1). */
+/* The centre of a site's spot, in pixels; pixel centres are whole numbers. */
 void sim_place(const struct sim *s, uint64_t frame, uint32_t site, double *row, double *col);
 
 /* Photoelectrons of each pixel: background in all, and the spots. */
