@@ -46,6 +46,10 @@ size_t pipeline_window_bytes(const struct settings *s)
 	size_t rows = (s->pois.row_end - s->pois.row_start) / s->pois.roi_h + 1,
 	       cols = (s->pois.col_end - s->pois.col_start) / s->pois.roi_w + 1;
 
+	if (strcmp(s->proc.results, "none") == 0 && !s->proc.print_stdout)
+		return 0;
+	if (s->pois.sites[0] != '\0') /* how many is not known yet */
+		return DIP_WINDOW_BYTES;
 	if (s->pois.row_end <= s->pois.row_start || s->pois.col_end <= s->pois.col_start)
 		return 0; /* refused in a moment, with a better word */
 	return dip_window_bytes(s->proc.results_window, rows * cols,

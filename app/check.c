@@ -7,6 +7,7 @@
 #include "check.h"
 #include "detect/detector.h"
 #include "results/format.h"
+#include "results/window.h"
 
 #define SIDE_MIN 1
 #define SIDE_MAX 8192
@@ -68,6 +69,12 @@ int check_settings(const struct command *command, const struct settings *s, stru
 			"proc.print_stdout = true: --report json needs stdout for itself; expected "
 			"one of "
 			"the two");
+	if (s->proc.results_window > 0 && s->proc.results_window < DIP_WINDOW_LEAST)
+		return dip_fail(err, EINVAL,
+			"proc.results_window = %" PRId64
+			": expected 0 (as many as find room), or %d to "
+			"1048576 results",
+			s->proc.results_window, DIP_WINDOW_LEAST);
 	if (s->proc.sums && !can_hold_sums(s->proc.results))
 		return dip_fail(err, EINVAL,
 			"proc.sums = true: proc.results = \"%s\" has no place for sums; expected "

@@ -97,8 +97,9 @@ static const struct dip_option rows[] = {
 	ENUM(proc, results, "text", DIP_RESULTS_CHOICES "none",
 		"what is written for each processed frame: text, NumPy records (npy), nothing"),
 	BOOL(proc, sums, "false", "npy results hold each site's sum and its margin, too"),
-	INT(proc, results_window, "16384", 64, 1048576, "frames",
-		"results that may wait to be written, for each lane"),
+	INT(proc, results_window, "0", 0, 1048576, "frames",
+		"results that may wait to be written, for each lane, at least 64; 0: 16,384, or as "
+		"many as 64 MiB hold"),
 	STRING(proc, detector, "patch", "the detector that decides which sites are occupied"),
 	STRING(proc, kernel, "auto",
 		"its inner loop: auto (the fastest this CPU has), scalar, avx2, avx512"),

@@ -11,8 +11,19 @@ static size_t slot_bytes(unsigned int sites, size_t sums_bytes)
 	return RTE_ALIGN_CEIL(dip_result_sums_at(sites) + sums_bytes, (size_t)64);
 }
 
+uint64_t dip_window_slots(unsigned int sites, size_t sums_bytes)
+{
+	uint64_t slots = DIP_WINDOW_SLOTS;
+
+	while (slots > DIP_WINDOW_LEAST && slots * slot_bytes(sites, sums_bytes) > DIP_WINDOW_BYTES)
+		slots /= 2;
+	return slots;
+}
+
 size_t dip_window_bytes(uint64_t size, unsigned int sites, size_t sums_bytes)
 {
+	if (size == 0)
+		size = dip_window_slots(sites, sums_bytes);
 	return rte_align64pow2(size) * slot_bytes(sites, sums_bytes);
 }
 
@@ -23,7 +34,7 @@ int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes, stru
 
 	if (w == NULL)
 		return dip_fail(err, ENOMEM, "results window: out of memory");
-	w->size = rte_align64pow2(size);
+	w->size = size > 0 ? rte_align64pow2(size) : dip_window_slots(sites, sums_bytes);
 	w->slot_bytes = slot_bytes(sites, sums_bytes);
 	w->slots = rte_zmalloc("dip_window", w->size * w->slot_bytes, RTE_CACHE_LINE_SIZE);
 	if (w->slots == NULL) {

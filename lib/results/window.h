@@ -61,10 +61,18 @@ struct dip_window {
 	uint64_t consumed __attribute__((aligned(64))); /* atomic: tickets written */
 };
 
+/* A window nobody has chosen the size of: DIP_WINDOW_SLOTS results, or as many as find room in
+ * DIP_WINDOW_BYTES, which holds DIP_WINDOW_LEAST of the largest results. A power of two. */
+#define DIP_WINDOW_SLOTS 16384
+#define DIP_WINDOW_LEAST 64
+#define DIP_WINDOW_BYTES ((size_t)64 << 20)
+
+uint64_t dip_window_slots(unsigned int sites, size_t sums_bytes);
+
 /* Bytes of a window's slots; arguments as of dip_window_create. */
 size_t dip_window_bytes(uint64_t size, unsigned int sites, size_t sums_bytes);
 
-/* size: slots, rounded up to a power of two. sums_bytes: of a result's sums, 0 without them. Returns
+/* size: slots, rounded up to a power of two; 0: dip_window_slots. sums_bytes: of a result's sums, 0 without them. Returns
  * 0 or -ENOMEM with *err. Main lcore. */
 int dip_window_create(uint64_t size, unsigned int sites, size_t sums_bytes,
 	struct dip_window **window, struct dip_error *err);

@@ -2,6 +2,7 @@
 """proc.results = "npy": records that numpy reads by itself, while they are written, after the end
 and after a crash, and that say what the text says."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -230,6 +231,8 @@ def test_removed_and_emptied_file(dip, scene):
     ({"proc.results": "csv"}, ["proc.results", "csv", "expected one of text, npy, none"]),
     ({"proc.sums": True}, ["proc.sums", 'proc.results = "text"', '"npy"']),
     ({"proc.sums": True, "proc.results": "none"}, ["proc.sums", 'proc.results = "none"', '"npy"']),
+    ({"proc.results_window": 63}, ["proc.results_window = 63", "0 (", "64 to 1048576"]),
+    ({"proc.results_window": -1}, ["proc.results_window", "-1", "0 to 1048576"]),
     ({"proc.sums": 1}, ["proc.sums", "true or false"]),
 ])
 def test_bad_settings(dip, tiny, sets, words):
@@ -240,6 +243,23 @@ def test_bad_settings(dip, tiny, sets, words):
     for word in words:
         assert word in line, line
     assert not list(dip.folder.iterdir())
+
+
+def test_as_many_sites_as_there_may_be(dip):
+    """100,000 sites with sums: the program sizes its memory and its window by itself."""
+    (dip.folder / "sites.cfg").write_text(
+        "version = 1;\ndefaults = { h = 2; w = 2; threshold = 1; };\n"
+        "lattices = ( { name = \"A\"; origin = [0.5, 0.5]; a = [0.0, 1.0]; b = [1.0, 0.0];"
+        " na = 316; nb = 316; }, { name = \"B\"; origin = [0.5, 0.5]; a = [0.0, 1.0];"
+        " b = [1.0, 0.0]; na = 144; nb = 1; } );\n", encoding="ascii")
+    run = dip.end(dip.start(argv=[
+        harness.program(), "--report", "json", "--device", "dma_sim0,width=320,height=320,frames=3",
+        *itertools.chain.from_iterable(("-s", setting) for setting in (
+            "pois.sites=sites.cfg", "proc.results=npy", "proc.sums=true", "main.slabs=16",
+            "main.nth_archive=0", "main.overrun=block", "dma.pace_frames=false",
+            "dma.loop_frames=false"))]))
+    table = records_of(run)
+    assert table.shape == (3,) and table["sums"].shape == (3, 100000)
 
 
 def test_windows_that_no_memory_holds(dip, scene):

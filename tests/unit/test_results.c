@@ -104,6 +104,24 @@ static void test_window_too_large(void **state)
 	assert_int_equal(dip_window_create(1ULL << 36, 512, 0, &w, NULL), -ENOMEM);
 }
 
+/* A window of no chosen size: its slots as many as fit into 64 MiB, within bounds. */
+static void test_window_sizes_itself(void **state)
+{
+	struct dip_error err = {""};
+	struct dip_window *w;
+
+	(void)state;
+	assert_int_equal(dip_window_slots(1, 0), 16384);
+	assert_int_equal(dip_window_slots(400, 400 * 4), 16384);
+	assert_int_equal(dip_window_slots(10000, 10000 * 4), 1024); /* of 41,344 bytes */
+	assert_int_equal(dip_window_slots(100000, 100000 * 8), 64); /* of 812,544 */
+	assert_true(dip_window_bytes(0, 100000, 100000 * 8) <= DIP_WINDOW_BYTES);
+	assert_int_equal(dip_window_bytes(0, 10000, 0), dip_window_bytes(16384, 10000, 0));
+	assert_int_equal(dip_window_create(0, 10000, 10000 * 4, &w, &err), 0);
+	assert_int_equal(w->size, 1024);
+	dip_window_free(w);
+}
+
 /* The file is exactly the text of these frames. */
 static void file_is(const struct rig *r, const uint64_t *seqs, size_t n)
 {
@@ -534,6 +552,7 @@ int main(void)
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_window),
 		cmocka_unit_test(test_window_too_large),
+		cmocka_unit_test(test_window_sizes_itself),
 		cmocka_unit_test(test_order_of_two_lanes),
 		cmocka_unit_test(test_holes),
 		cmocka_unit_test(test_flush_in_time),
