@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <rte_cycles.h>
 #include <rte_launch.h>
@@ -18,6 +19,8 @@
 #define SLEEP_AFTER_US 50
 /* The main lcore only controls and writes text: it sleeps at once. */
 #define MAIN_SLEEP_US 500
+/* How often it looks whether the others have ended. */
+#define JOIN_US 200
 /* A sleep is this share of the idle time so far: what it adds to a latency stays in proportion. */
 #define SLEEP_SHARE 8
 
@@ -192,8 +195,12 @@ int dip_lcores_join(void)
 
 	RTE_LCORE_FOREACH_WORKER(id)
 	{
-		int ret = rte_eal_wait_lcore(id);
+		int ret;
 
+		/* EAL's own waiting spins, while a worker may need this CPU to close its files. */
+		while (rte_eal_get_lcore_state(id) == RUNNING)
+			usleep(JOIN_US);
+		ret = rte_eal_wait_lcore(id);
 		if (first == 0)
 			first = ret;
 	}
