@@ -192,6 +192,7 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 		.sums = p->settings->proc.sums,
 		.deadline_ns = deadline > 0 ? (uint64_t)deadline * 1000 : UINT64_MAX,
 		.socket = rte_lcore_to_socket_id(p->placement.process[i]),
+		.site_stats = p->settings->proc.site_stats,
 	};
 	int ret = dip_process_create(&conf, &p->process[i]);
 

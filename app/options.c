@@ -105,6 +105,9 @@ static const struct dip_option rows[] = {
 		"its inner loop: auto (the fastest this CPU has), scalar, avx2, avx512"),
 	INT(proc, deadline_us, "0", 0, 1e9, "us",
 		"count frames decided later than this after their arrival as proc_late; 0: none"),
+	INT(proc, site_stats, "16", 0, 1000000, "frames",
+		"gather what each site counts from every so many-th frame of a processor; 0: from "
+		"none"),
 
 	INT(arch, segment_bytes, "1073741824", 4096, 1024 * GIB, "bytes",
 		"size at which a segment ends and the next one begins"),

@@ -36,6 +36,7 @@ struct settings {
 		int64_t results_window;
 		char *detector, *kernel;
 		int64_t deadline_us;
+		int64_t site_stats;
 	} proc;
 	struct {
 		int64_t segment_bytes, io_buffer_bytes;

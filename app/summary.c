@@ -21,6 +21,8 @@ void summary_attach(const struct pipeline *p, const char *device)
 	summary.sites = &p->sites;
 	dip_sites_span(&p->sites, &summary.span);
 	summary.processors = p->placement.processors;
+	summary.wide = p->detector->wide;
+	summary.scale = p->detector->scale;
 	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
 	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
 	summary.archive_on = p->archiver != NULL;

@@ -20,6 +20,8 @@ struct summary {
 	const struct dip_sites *sites;
 	struct dip_sites_span span;
 	unsigned int processors;
+	bool wide;
+	uint32_t scale; /* of the detector's sums */
 	char archive[4096], results[4200]; /* "": none */
 	bool archive_on, results_on;
 	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */

@@ -178,4 +178,5 @@ void telemetry_register(const struct settings *s)
 				"going on "
 				"without it\n",
 				commands[i].path);
+	telemetry_register_sites();
 }

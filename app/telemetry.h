@@ -5,3 +5,6 @@
 
 /* Register /dip/... with DPDK telemetry. settings must stay to the end of the process. */
 void telemetry_register(const struct settings *settings);
+
+/* Likewise /dip/occupancy and /dip/site. */
+void telemetry_register_sites(void);

@@ -5,6 +5,7 @@
 #include <rte_malloc.h>
 
 #include "process/process.h"
+#include "process/site_stats.h"
 
 /* Frames taken from the ring at once. Few, so that several processors share a short queue. */
 #define BURST 4
@@ -42,6 +43,7 @@ static struct dip_worst worst[DIP_PROCESSORS];
 struct dip_process {
 	struct dip_process_conf conf;
 	struct counters *counters;
+	struct dip_site_stats *site_stats;
 	double ns_per_tsc;
 	void *sums;                  /* where a result has no room for them */
 	struct dip_result *unwanted; /* takes results when nobody wants them */
@@ -85,6 +87,7 @@ static void decide(struct dip_process *p, const struct dip_frame *frame, uint64_
 	note_latency(p, slot, since(p, frame->tsc, dequeued_tsc));
 	dip_count(&p->counters->proc_occupied, slot->occupied);
 	dip_count(&p->counters->proc_frames, 1);
+	dip_site_stats_note(p->site_stats, det, sums, slot->seq, slot->occupied, slot->latency_ns);
 }
 
 static void handle(struct dip_process *p, const struct dip_desc *desc, uint64_t dequeued_tsc)
@@ -145,7 +148,8 @@ int dip_process_create(const struct dip_process_conf *conf, struct dip_process *
 	p->unwanted =
 		rte_zmalloc_socket("dip_process", sizeof(*p->unwanted) + dip_occupancy_bytes(sites),
 			RTE_CACHE_LINE_SIZE, conf->socket);
-	if (p->sums == NULL || p->unwanted == NULL) {
+	p->site_stats = dip_site_stats_create(conf->index, conf->detector, conf->site_stats);
+	if (p->sums == NULL || p->unwanted == NULL || p->site_stats == NULL) {
 		dip_process_free(p);
 		return -ENOMEM;
 	}

@@ -25,6 +25,7 @@ struct dip_process_conf {
 	bool sums;                 /* they are wanted too: the window has room for them */
 	uint64_t deadline_ns;      /* later results are counted as late; UINT64_MAX: none */
 	int socket;                /* NUMA node of its lcore */
+	uint32_t site_stats; /* gather what each site counts from every so many-th frame; 0: none */
 };
 
 struct dip_process;
