@@ -56,10 +56,11 @@ static int64_t find_site(const char *text)
 	return (int64_t)number;
 }
 
-/* T S - S / 2: see the detector. */
-static int64_t limit_of(const struct dip_site *site)
+/* How far a sum is above the limit, T S - S / 2 for a scale S, in counts. */
+static double margin_of(const struct dip_site *site, int64_t sum)
 {
-	return site->threshold * summary.scale - summary.scale / 2;
+	return (double)sum / summary.scale -
+	       ((double)site->threshold - (summary.scale > 1 ? 0.5 : 0));
 }
 
 static void add_statistics(
@@ -75,7 +76,7 @@ static void add_statistics(
 	add_decimal(d, "mean", (double)s->total / s->frames / scale);
 	rte_tel_data_add_dict_u64(d, "last_seq", s->seq);
 	add_decimal(d, "last_count", (double)s->sum / scale);
-	add_decimal(d, "last_margin", (double)(s->sum - limit_of(site)) / scale);
+	add_decimal(d, "last_margin", margin_of(site, s->sum));
 }
 
 static int on_site(const char *cmd, const char *params, struct rte_tel_data *d)
