@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /* How long the program's own kernels take for a frame, each in turn with what it is measured
- * against: a plain sum of the same pixels, or the same sites without weights. Prints one JSON object:
+ * against: a plain sum of the same pixels, the same sites without weights, or without noting what they
+ * counted. Prints one JSON object:
  * for each case the nanoseconds of every round, of both.
  * Usage: detect CPU KERNEL SECONDS ROUNDS [CASE...]; SECONDS: of each round of each. */
 
@@ -17,6 +18,7 @@
 #endif
 
 #include "detect/detector.h"
+#include "process/site_stats.h"
 
 #define HUGE ((size_t)2 << 20)
 #define ROUNDS_MAX 1000
@@ -31,18 +33,21 @@ struct geometry {
 	uint32_t pitch, h, w;
 };
 
-enum rival { NONE, SUM_PIXELS, SWEEP_ROWS, BOXES };
+enum rival { NONE, SUM_PIXELS, SWEEP_ROWS, BOXES, NOT_NOTED };
 
 static const struct bench {
 	const char *name;
 	struct geometry at;
 	bool weighted, cold;
 	enum rival rival;
+	uint32_t every; /* NOT_NOTED: proc.site_stats */
 } benches[] = {
 	{"boxes", {300, 50, 20, 10, 10, 10}, false, false, SUM_PIXELS},
 	{"boxes-cold", {300, 50, 20, 10, 10, 10}, false, true, SWEEP_ROWS},
 	{"weighted-10000", {1024, 12, 100, 10, 9, 9}, true, false, NONE},
 	{"weighted-10000-cold", {1024, 12, 100, 10, 9, 9}, true, true, SWEEP_ROWS},
+	{"noted-every-16", {300, 50, 20, 10, 10, 10}, false, false, NOT_NOTED, 16},
+	{"noted-all", {300, 50, 20, 10, 10, 10}, false, false, NOT_NOTED, 1},
 	{"weighted-2x2", {300, 50, 100, 2, 2, 2}, true, false, BOXES},
 	{"weighted-3x3", {300, 50, 66, 3, 3, 3}, true, false, BOXES},
 	{"weighted-5x5", {300, 50, 40, 5, 5, 5}, true, false, BOXES},
@@ -93,6 +98,7 @@ struct work {
 	uint16_t *pixels;
 	void *sums;
 	uint8_t *bits;
+	struct dip_site_stats *stats; /* NULL: nothing is noted */
 };
 
 #ifdef __x86_64__
@@ -175,13 +181,22 @@ static uint64_t sum_plain(const uint16_t *p, size_t stride, uint32_t rows, uint3
 	return sum;
 }
 
+static void decide(const struct work *w)
+{
+	unsigned int occupied = w->det->ops->detect(w->det, w->pixels, w->sums, w->bits);
+
+	if (w->stats != NULL)
+		dip_site_stats_note(w->stats, w->det, w->sums, sink, occupied, 0);
+	sink += occupied;
+}
+
 static void run_once(const struct work *w)
 {
 	const struct geometry *g = &w->bench->at;
 	uint32_t span = (g->count - 1) * g->pitch;
 
 	if (w->det != NULL)
-		sink += w->det->ops->detect(w->det, w->pixels, w->sums, w->bits);
+		decide(w);
 	else if (w->bench->rival == SUM_PIXELS)
 		sink += sum_plain(w->pixels + (size_t)g->first * g->side + g->first, g->side,
 			span + g->h, span + g->w);
@@ -300,7 +315,9 @@ static void measure(const struct bench *b, uint16_t *pixels, int rounds, bool fi
 	works[1] = works[0];
 	if (b->rival == BOXES)
 		boxes = make(&b->at, false);
-	works[1].det = boxes;
+	works[1].det = b->rival == NOT_NOTED ? det : boxes;
+	if (b->rival == NOT_NOTED)
+		works[0].stats = dip_site_stats_create(0, det, b->every);
 	for (int r = 0; r < rounds; r++)
 		for (int k = 0; k < (b->rival == NONE ? 1 : 2); k++)
 			ns[k ^ r % 2][r] = time_it(&works[b->rival == NONE ? 0 : k ^ r % 2]);
