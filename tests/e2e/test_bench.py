@@ -19,7 +19,7 @@ import harness
 
 SCRIPTS = harness.ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-from benchlib import archive, common, threads  # noqa: E402
+from benchlib import archive, common, detect, threads  # noqa: E402
 
 pytestmark = pytest.mark.tool
 
@@ -43,6 +43,23 @@ print(f"{sys.argv[2]}: {FOUND} frames of 300x300, seq 0..999 by 1")
 sys.exit(VERIFY)
 """,
     "tests/bench/bare_loop": 'print(\'{"fps": 100}\')\n',
+    "tests/bench/detect": """
+import json, sys
+cpu, kernel, seconds, rounds, *cases = sys.argv[1:]
+n = int(rounds)
+if DETECT:
+    sys.exit("detect: no")
+ns = {"auto": 1000, "avx512": 1000, "avx2": 2000}[kernel]
+one = {"sites": 400, "ns": [ns] * n}
+full = {"boxes": {**one, "rival_ns": [800] * n}, "boxes-cold": {**one, "rival_ns": [500] * n},
+        "noted-all": {**one, "rival_ns": [100] * n},
+        "weighted-10000": {"sites": 10000, "ns": [ns * 200] * n},
+        "weighted-10000-cold": {**one, "rival_ns": [100] * n},
+        "weighted-2x2": {**one, "rival_ns": [ns] * n},
+        "weighted-9x9": {**one, "rival_ns": [ns / WORST] * n}}
+print(json.dumps({"kernel": "avx512" if kernel == "auto" else kernel,
+                  "cases": {name: full[name] for name in cases or full}}))
+""",
     "bin/fio": """
 import sys
 path = next(a[11:] for a in sys.argv if a.startswith("--filename="))
@@ -55,7 +72,8 @@ sys.exit(FIO)
 
 def stand_ins(folder, **values):
     """A build folder of programs that answer as if they had worked, but for what values say."""
-    values = {"LOST": 0, "STATUS": 0, "FOUND": 1000, "VERIFY": 0, "FIO": 0, **values}
+    values = {"LOST": 0, "STATUS": 0, "FOUND": 1000, "VERIFY": 0, "FIO": 0,
+              "DETECT": 0, "WORST": 1.4, **values}
     for name, text in FAKE.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +183,50 @@ def test_the_figures_of_the_pipeline(tmp_path):
     assert figures["1 worker lcore, ratio"]["median"] == 0.5
 
 
+def test_the_figures_of_the_kernels(tmp_path):
+    stand_ins(tmp_path / "build")
+    status, stdout, stderr = bench(tmp_path, "detect", *SHORT, "--repeat", 2, "--json",
+                                   tmp_path / "figures.json", "--cores", harness.cpus()[-1])
+    assert (status, stderr) == (0, "")
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    # The best kernel of the CPU, and the one below it.
+    assert list(report["detect"]) == ["avx512", "avx2"]
+    figures, slower = report["detect"].values()
+    assert figures["boxes"]["us"]["values"] == [1] * 2 * detect.ROUNDS
+    assert figures["boxes"]["ratio"]["median"] == 1.25
+    bars = figures["bars"]
+    assert bars["boxes"] == {"value": 0.8, "limit": 0.8, "passed": True}
+    assert bars["boxes-cold"] == {"value": 2, "limit": 1.3, "passed": False}
+    assert bars["weighted-10000"] == {"value": 200, "limit": 250, "passed": True}
+    # Of geometries only: neither what is cold nor what is noted.
+    assert bars["weighted"] == {"value": pytest.approx(1.4), "limit": 1.5, "passed": True}
+    assert slower["bars"]["boxes"] == {"value": 0.4, "limit": 0.8, "passed": False}
+    assert not slower["bars"]["weighted-10000"]["passed"]
+    assert "detect: kernel avx2, one core" in stdout and "MISS" in stdout
+    program, cpu, kernel, seconds, rounds = report["commands"]["detect, avx2"].split()
+    assert program.endswith("tests/bench/detect")
+    assert (cpu, kernel, rounds) == (str(harness.cpus()[-1]), "avx2", str(detect.ROUNDS))
+    assert 0 < float(seconds) <= 0.1
+
+
+def test_a_geometry_whose_weights_cost_too_much(tmp_path):
+    stand_ins(tmp_path / "build", WORST=1.6)
+    status, stdout, _ = bench(tmp_path, "detect", *SHORT)
+    assert status == 0 and "weighted / boxes, worst geometry <= 1.5" in stdout
+    assert [line.split()[-1] for line in stdout.splitlines() if "worst geometry" in line] == [
+        "MISS", "MISS"]
+
+
+def test_kernels_that_cannot_be_measured(tmp_path):
+    stand_ins(tmp_path / "build", DETECT=1)
+    status, _, stderr = bench(tmp_path, "detect", *SHORT, "--json", tmp_path / "figures.json")
+    assert status == 1 and "bench: detect, auto: exit status 1" in stderr
+    assert not (tmp_path / "figures.json").exists()
+    (tmp_path / "build/tests/bench/detect").unlink()
+    status, stdout, stderr = bench(tmp_path, "detect", *SHORT)
+    assert (status, stdout) == (2, "") and "tests/bench/detect is not there; build it" in stderr
+
+
 def test_runs_take_turns():
     order = []
     runs = {name: lambda name=name: order.append(name) or len(order) for name in "abc"}
@@ -259,3 +321,19 @@ def test_the_real_programs(tmp_path):
     rates = [speed[name]["median"] for name in ("program", "fio", "fio, one at a time",
                                                 "fio, as gathered")]
     assert all(0.001 < rate < 100 for rate in rates)
+
+
+def test_the_real_kernels(tmp_path):
+    if harness.program() is None:
+        pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
+    status, stdout, stderr = bench(tmp_path, "detect", *SHORT, "--json", tmp_path / "figures.json",
+                                   build=Path(harness.program()).parents[1])
+    assert (status, stderr) == (0, ""), stdout
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["detect"]
+    assert report
+    for figures in report.values():
+        assert len(figures) == 17 + 1
+        assert all(0.01 < case["us"]["median"] < 1e6
+                   for name, case in figures.items() if name != "bars")
+        assert figures["weighted-10000"]["us"]["median"] > figures["boxes"]["us"]["median"]
+        assert set(figures["bars"]) == {"boxes", "boxes-cold", "weighted-10000", "weighted"}
