@@ -91,17 +91,17 @@ static int mark_list(const struct dip_pixels_conf *conf, uint8_t *hot, struct di
 	const char *p = conf->hot_pixels;
 
 	while (*p != '\0') {
-		unsigned int row, col;
+		char row[10], col[10];
 		int used = 0, ret;
 
-		if (sscanf(p, " %9u:%9u %n", &row, &col, &used) != 2 || used == 0 ||
+		if (sscanf(p, " %9[0-9]:%9[0-9] %n", row, col, &used) != 2 || used == 0 ||
 			(p[used] != ',' && p[used] != '\0'))
 			return dip_fail(err, EINVAL,
 				"pois.hot_pixels: found \"%.40s\", expected ROW:COLUMN, "
 				"ROW:COLUMN, "
 				"..., or the name of an .npy file",
 				p);
-		ret = mark(conf, row, col, hot, err);
+		ret = mark(conf, atoi(row), atoi(col), hot, err);
 		if (ret < 0)
 			return ret;
 		p += used + (p[used] == ',');
