@@ -51,6 +51,11 @@ static size_t max_bytes(const struct dip_config_text *t)
 	return t->max_bytes ? t->max_bytes : MAX_BYTES;
 }
 
+static const char *kind(const struct dip_config_text *t)
+{
+	return t->kind ? t->kind : "configuration file";
+}
+
 static size_t max_lines(const struct dip_config_text *t)
 {
 	return t->max_lines ? t->max_lines : MAX_LINES;
@@ -280,8 +285,8 @@ static int scan_file(struct scan *s, char *name, const char *from)
 	int rc = read_whole(name, max_bytes(t), &text, &len);
 	if (rc)
 		return dip_fail(s->err, -rc,
-			"%s%s: cannot be read: %s; expected a configuration file", from, name,
-			strerror(-rc));
+			"%s%s: cannot be read: %s; expected a %s", from, name, strerror(-rc),
+			kind(t));
 	s->p = text;
 	if (strlen(text) != len)
 		rc = dip_fail(s->err, EINVAL, "%s%s: has a zero byte at offset %zu; expected text",

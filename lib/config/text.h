@@ -25,6 +25,7 @@ struct dip_config_text {
 	/* Set by the caller: the most there may be of it; 0: 1 MiB and 65,535 lines (libconfig counts
 	 * a setting's line in 16 bits). */
 	size_t max_bytes, max_lines;
+	const char *kind; /* likewise: what messages call such a file; NULL: configuration file */
 };
 
 /* Read a file and those that it includes, each relative to the folder of the one that names it.

@@ -259,7 +259,7 @@ int dip_sites_load(const struct dip_sites_conf *conf, struct dip_sites *out, str
 {
 	struct sites_reader r = {.conf = conf,
 		.err = err,
-		.text = {.max_bytes = TEXT_BYTES, .max_lines = TEXT_BYTES}};
+		.text = {.max_bytes = TEXT_BYTES, .max_lines = TEXT_BYTES, .kind = "sites file"}};
 	int ret;
 
 	config_init(&r.config);

@@ -289,7 +289,9 @@ static void test_errors(void **state)
 			.file = path, .width = 300, .height = 200, .prior = &prior};
 
 		assert_int_equal(dip_sites_load(&conf, &sites, &err), -ENOENT);
-		assert_non_null(strstr(err.text, path));
+		assert_memory_equal(err.text, path, strlen(path));
+		assert_string_equal(err.text + strlen(path),
+			": cannot be read: No such file or directory; expected a sites file");
 	}
 }
 
