@@ -158,7 +158,8 @@ static const struct {
 	{"/dip/stats", on_stats, "Every metric, and the rates. No parameters"},
 	{"/dip/ledger", on_ledger, "What came in = what was done + what was lost. No parameters"},
 	{"/dip/latency", telemetry_latency,
-		"Nanoseconds from arrival on. Parameters: none, number of a processor, or reset"},
+		"Nanoseconds from arrival on. Parameters: none, number of a processor, reset, or "
+		"buckets"},
 	{"/dip/worst", telemetry_worst, "The slowest frames of the window. No parameters"},
 	{"/dip/lcores", telemetry_lcores,
 		"Role and load of each lcore in the window. No parameters"},

@@ -38,6 +38,50 @@ static int small_number(const char *text)
 	return atoi(text);
 }
 
+static void add_numbers(
+	struct rte_tel_data *d, const char *name, const uint64_t *number, unsigned int n)
+{
+	struct rte_tel_data *array = rte_tel_data_alloc();
+
+	if (array == NULL)
+		return;
+	rte_tel_data_start_array(array, RTE_TEL_U64_VAL);
+	for (unsigned int i = 0; i < n; i++)
+		rte_tel_data_add_array_u64(array, number[i]);
+	rte_tel_data_add_dict_container(d, name, array, 0);
+}
+
+static void add_steps(
+	struct rte_tel_data *d, const char *name, const struct dip_histogram_steps *steps)
+{
+	struct rte_tel_data *o = rte_tel_data_alloc();
+
+	if (o == NULL)
+		return;
+	rte_tel_data_start_dict(o);
+	rte_tel_data_add_dict_u64(o, "count", steps->count);
+	rte_tel_data_add_dict_u64(o, "sum_ns", steps->sum);
+	add_numbers(o, "at_most", steps->at_most, DIP_HISTOGRAM_STEPS);
+	rte_tel_data_add_dict_container(d, name, o, 0);
+}
+
+static int answer_buckets(struct rte_tel_data *d)
+{
+	uint64_t bounds[DIP_HISTOGRAM_STEPS];
+	struct latency_steps steps;
+
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_STEPS; i++)
+		bounds[i] = dip_histogram_step(i);
+	window_latency_steps(&steps);
+	rte_tel_data_start_dict(d);
+	add_numbers(d, "bounds_ns", bounds, DIP_HISTOGRAM_STEPS);
+	add_steps(d, "dequeued", &steps.stage[DIP_STAGE_DEQUEUED]);
+	add_steps(d, "decision", &steps.stage[DIP_STAGE_DECISION]);
+	add_steps(d, "result", &steps.stage[DIP_STAGE_RESULT]);
+	add_steps(d, "archived", &steps.archived);
+	return 0;
+}
+
 int telemetry_latency(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	bool reset = params != NULL && strcmp(params, "reset") == 0;
@@ -45,6 +89,8 @@ int telemetry_latency(const char *cmd, const char *params, struct rte_tel_data *
 	struct latencies l;
 
 	(void)cmd;
+	if (params != NULL && strcmp(params, "buckets") == 0)
+		return answer_buckets(d);
 	if (processor != WINDOW_ALL && small_number(params) >= 0)
 		processor = small_number(params);
 	if (window_latencies(processor, reset, &l) < 0)

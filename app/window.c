@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 
 #include <rte_cycles.h>
 #include <rte_lcore.h>
 
 #include "archive/archiver.h"
-#include "process/process.h"
 #include "window.h"
 
 /* Of readers alone: no writer takes it. */
@@ -71,6 +71,18 @@ int window_latencies(int processor, bool begin, struct latencies *l)
 		begin_window();
 	pthread_mutex_unlock(&lock);
 	return 0;
+}
+
+void window_latency_steps(struct latency_steps *steps)
+{
+	memset(steps, 0, sizeof(*steps));
+	pthread_mutex_lock(&lock);
+	look();
+	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
+		dip_histogram_add_steps(
+			process_now[stage], summary.processors, &steps->stage[stage]);
+	dip_histogram_add_steps(&archive_now, 1, &steps->archived);
+	pthread_mutex_unlock(&lock);
 }
 
 unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST])

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include "metrics/worst.h"
+#include "process/process.h"
 #include "summary.h"
 
 /* What was measured since the present window of time began: at the start of the run, or when somebody
@@ -16,6 +17,15 @@
  * processor that is not there. */
 #define WINDOW_ALL (-1)
 int window_latencies(int processor, bool begin, struct latencies *latencies);
+
+/* All latencies since the start of the run, whatever the windows were, for a monitoring system: these
+ * numbers only grow. */
+struct latency_steps {
+	struct dip_histogram_steps stage[DIP_STAGES]; /* by enum dip_stage */
+	struct dip_histogram_steps archived;
+};
+
+void window_latency_steps(struct latency_steps *steps);
 
 /* The slowest frames, slowest first. Returns how many. */
 unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST]);

@@ -104,3 +104,22 @@ void dip_histogram_summarise(const struct dip_histogram *h, const struct dip_his
 	out->p999 = percentile(merged, out->count, 0.999, out->max);
 	out->p9999 = percentile(merged, out->count, 0.9999, out->max);
 }
+
+void dip_histogram_add_steps(
+	const struct dip_histogram *h, unsigned int n, struct dip_histogram_steps *out)
+{
+	for (unsigned int j = 0; j < n; j++) {
+		uint64_t values = 0;
+		unsigned int i = 0;
+
+		for (unsigned int step = 0; step < DIP_HISTOGRAM_STEPS; step++) {
+			while (i <= dip_histogram_index(dip_histogram_step(step)))
+				values += h[j].bucket[i++];
+			out->at_most[step] += values;
+		}
+		while (i < DIP_HISTOGRAM_BUCKETS)
+			values += h[j].bucket[i++];
+		out->count += values;
+		out->sum += h[j].sum;
+	}
+}

@@ -55,3 +55,23 @@ void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *cop
  * present window, to be taken off; NULL: all that they ever held. Any thread. */
 void dip_histogram_summarise(const struct dip_histogram *h, const struct dip_histogram *before,
 	unsigned int n, struct dip_histogram_summary *out);
+
+/* Two steps an octave, from 127 ns to 137 s: as coarse as a monitoring system wants it. Each is a
+ * bucket's upper end, so the numbers are exact. */
+#define DIP_HISTOGRAM_STEPS 61
+
+struct dip_histogram_steps {
+	uint64_t count;                        /* values */
+	uint64_t sum;                          /* of them, ns */
+	uint64_t at_most[DIP_HISTOGRAM_STEPS]; /* values up to this step and equal to it */
+};
+
+/* The value at a step (0..DIP_HISTOGRAM_STEPS - 1), ns. */
+static inline uint64_t dip_histogram_step(unsigned int step)
+{
+	return (2ULL + step % 2) * (64ULL << step / 2) - 1;
+}
+
+/* Add what n histograms hold, copies when they are written meanwhile (dip_histogram_copy), to out. */
+void dip_histogram_add_steps(
+	const struct dip_histogram *h, unsigned int n, struct dip_histogram_steps *out);

@@ -167,6 +167,41 @@ def test_worst_frames_are_the_slowest_of_the_results(dip, live):
     assert [frame["result_ns"] for frame in worst] == slowest.tolist()
 
 
+def check_buckets(answer):
+    """Cumulative, up to the count."""
+    bounds = answer["bounds_ns"]
+    assert len(bounds) == 61 and bounds == sorted(set(bounds))
+    for stage in STAGES:
+        steps = answer[stage]["at_most"]
+        assert len(steps) == len(bounds)
+        assert steps == sorted(steps) and steps[-1] <= answer[stage]["count"]
+
+
+@pytest.mark.parametrize("live", ["busy"], indirect=True)
+def test_buckets_are_those_of_the_results(dip, live):
+    """Counted in the results, frame by frame, whatever the windows are. One processor decides in the
+    order of the file."""
+    run, client = live
+    time.sleep(0.1)
+    first = client.ask("/dip/latency,buckets")
+    check_buckets(first)
+    assert list(first) == ["bounds_ns", *STAGES]
+    client.ask("/dip/latency,reset")
+    time.sleep(0.1)
+    last = client.ask("/dip/latency,buckets")
+    check_buckets(last)
+    run = dip.stop(run)
+    latency = np.load(run.results())["latency_ns"].astype(np.int64)
+    for answer in (first, last):
+        exact = latency[:answer["result"]["count"]]
+        assert len(exact) > 100 and int(exact.sum()) == answer["result"]["sum_ns"]
+        assert answer["result"]["at_most"] == np.searchsorted(
+            np.sort(exact), answer["bounds_ns"], side="right").tolist()
+    for stage in STAGES:
+        assert 0 < first[stage]["count"] < last[stage]["count"]
+        assert all(a <= b for a, b in zip(first[stage]["at_most"], last[stage]["at_most"]))
+
+
 @pytest.mark.parametrize("deadline", [0, 30, 1000])
 def test_deadline(dip, tiny, deadline):
     """proc_late is how many of the results are later than that."""

@@ -514,6 +514,36 @@ static void test_worst_while_written(void **state)
 	assert_true(changes > 10);
 }
 
+/* Counted one by one, in two histograms. */
+static void test_steps(void **state)
+{
+	static struct dip_histogram h[2];
+	struct dip_histogram_steps steps = {.count = 0};
+	uint64_t expected[DIP_HISTOGRAM_STEPS] = {0}, sum = 0;
+
+	(void)state;
+	assert_int_equal(dip_histogram_step(0), 127);
+	assert_int_equal(dip_histogram_step(1), 191);
+	assert_int_equal(dip_histogram_step(DIP_HISTOGRAM_STEPS - 1), (1ULL << 37) - 1);
+	memset(h, 0, sizeof(h));
+	for (unsigned int n = 0; n < 20000; n++) {
+		/* Every second one at a step, or next to it. */
+		uint64_t ns = n % 2 == 0 ? random_ns()
+					 : dip_histogram_step(n % DIP_HISTOGRAM_STEPS) + n % 3 - 1;
+
+		dip_histogram_record(&h[n % 7 == 0], ns);
+		sum += ns;
+		for (unsigned int i = 0; i < DIP_HISTOGRAM_STEPS; i++)
+			expected[i] += ns <= dip_histogram_step(i);
+	}
+	dip_histogram_add_steps(h, 2, &steps);
+	assert_int_equal(steps.count, 20000);
+	assert_int_equal(steps.sum, sum);
+	for (unsigned int i = 0; i < DIP_HISTOGRAM_STEPS; i++)
+		assert_int_equal(steps.at_most[i], expected[i]);
+	assert_true(expected[0] > 0 && expected[DIP_HISTOGRAM_STEPS - 1] < 20000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -528,6 +558,7 @@ int main(void)
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_value_between_two_windows),
 		cmocka_unit_test(test_copy_is_of_one_moment),
+		cmocka_unit_test(test_steps),
 		cmocka_unit_test(test_worst),
 		cmocka_unit_test(test_worst_while_written),
 	};
