@@ -11,6 +11,8 @@
 
 /* How often the main lcore looks at the world. */
 #define PERIOD_US 500
+/* How often it counts the slabs that are free: that reads what every lcore writes. */
+#define POOL_S 0.01
 /* A paced source ends by its own count; when it has not by then, it is behind and is stopped. */
 #define GRACE_S 0.25
 
@@ -106,6 +108,10 @@ static unsigned int control_poll(void *arg)
 	if (now < c->next_tsc)
 		return 0;
 	c->next_tsc = now + rte_get_tsc_hz() / 1000000 * PERIOD_US;
+	if (now >= c->next_pool_tsc) {
+		summary_note_pool(c->pipeline);
+		c->next_pool_tsc = after(POOL_S);
+	}
 	finished = pipeline_finished(c->pipeline);
 	if (finished)
 		mark(&summary.end_tsc);

@@ -17,7 +17,7 @@ struct control {
 	const struct command *command;
 	bool drain;
 	uint64_t deadline_tsc; /* 0: none */
-	uint64_t next_tsc, next_report_tsc, next_ledger_tsc;
+	uint64_t next_tsc, next_report_tsc, next_ledger_tsc, next_pool_tsc;
 	struct ledger_watch ledger;
 	bool stopping, discarding;
 	bool unbalanced; /* an account has been so for long */

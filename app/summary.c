@@ -30,11 +30,20 @@ void summary_attach(const struct pipeline *p, const char *device)
 	summary.most[LEDGER_DEVICE] = hands;
 	summary.most[LEDGER_PROC] = summary.most[LEDGER_ARCH] = s->main.slabs;
 	summary.most[LEDGER_RESULTS] = p->results != NULL ? dip_results_most(p->results) : 0;
+	summary.slabs = s->main.slabs;
+	summary_note_pool(p);
 	summary.begin_tsc = rte_rdtsc();
+}
+
+void summary_note_pool(const struct pipeline *p)
+{
+	__atomic_store_n(
+		&summary.pool_available, dip_frame_pool_available(p->pool), __ATOMIC_RELAXED);
 }
 
 void summary_detach(const struct pipeline *p)
 {
+	summary_note_pool(p);
 	summary.queued[LEDGER_PROC] = pipeline_queued_proc(p);
 	summary.queued[LEDGER_ARCH] = pipeline_queued_arch(p);
 	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);

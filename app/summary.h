@@ -29,6 +29,8 @@ struct summary {
 	uint64_t begin_tsc, end_tsc;    /* of the acquisition; 0: not yet */
 	bool final;                     /* everything stands still */
 	uint64_t queued[LEDGER_ACCOUNTS];
+	uint64_t pool_available; /* atomic: slabs that were free, 10 ms ago at most */
+	uint64_t slabs;
 	int exit_status;
 };
 
@@ -36,6 +38,9 @@ extern struct summary summary;
 
 /* Describe the pipeline about to run. Main lcore. */
 void summary_attach(const struct pipeline *pipeline, const char *device);
+
+/* Look at the pool. Main lcore, between the two. */
+void summary_note_pool(const struct pipeline *pipeline);
 
 /* Nothing moves any more; the pipeline is about to be freed. Main lcore. */
 void summary_detach(const struct pipeline *pipeline);

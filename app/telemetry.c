@@ -98,6 +98,17 @@ static int on_device(const char *cmd, const char *params, struct rte_tel_data *d
 	return 0;
 }
 
+static int on_pool(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	(void)cmd;
+	(void)params;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_u64(d, "slabs", summary.slabs);
+	rte_tel_data_add_dict_u64(
+		d, "available", __atomic_load_n(&summary.pool_available, __ATOMIC_RELAXED));
+	return 0;
+}
+
 static int on_archive(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	const struct dip_archiver_status *status = dip_archiver_status();
@@ -164,6 +175,7 @@ static const struct {
 	{"/dip/lcores", telemetry_lcores,
 		"Role and load of each lcore in the window. No parameters"},
 	{"/dip/device", on_device, "The source. No parameters"},
+	{"/dip/pool", on_pool, "Frame buffers, and those that are free. No parameters"},
 	{"/dip/archive", on_archive, "The archive of this run. No parameters"},
 	{"/dip/config", on_config, "Every effective setting. No parameters"},
 };

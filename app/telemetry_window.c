@@ -154,6 +154,8 @@ static struct rte_tel_data *lcore_dict(unsigned int id)
 	rte_tel_data_add_dict_u64(d, "turns", load.turns);
 	telemetry_decimal(d, "longest_turn_us", load.longest_turn_us);
 	telemetry_decimal(d, "longest_idle_us", load.longest_idle_us);
+	rte_tel_data_add_dict_u64(d, "busy_ns", load.busy_ns);
+	rte_tel_data_add_dict_u64(d, "idle_ns", load.idle_ns);
 	return d;
 }
 

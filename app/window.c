@@ -102,8 +102,12 @@ void window_lcore(unsigned int id, struct lcore_load *load)
 	uint64_t busy, idle;
 
 	pthread_mutex_lock(&lock);
-	busy = dip_read(&s->busy_tsc) - lcore_before[id].busy_tsc;
-	idle = dip_read(&s->idle_tsc) - lcore_before[id].idle_tsc;
+	busy = dip_read(&s->busy_tsc);
+	idle = dip_read(&s->idle_tsc);
+	load->busy_ns = busy * 1e3 * us_per_tsc;
+	load->idle_ns = idle * 1e3 * us_per_tsc;
+	busy -= lcore_before[id].busy_tsc;
+	idle -= lcore_before[id].idle_tsc;
 	load->turns = dip_read(&s->turns) - lcore_before[id].turns;
 	load->longest_turn_us = dip_peak_read(&s->longest_tsc) * us_per_tsc;
 	load->longest_idle_us = dip_peak_read(&s->longest_idle_tsc) * us_per_tsc;

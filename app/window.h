@@ -31,7 +31,8 @@ void window_latency_steps(struct latency_steps *steps);
 unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST]);
 
 struct lcore_load {
-	double busy, idle; /* shares of the time; both 0 before the lcore runs */
+	double busy, idle;         /* shares of the time; both 0 before the lcore runs */
+	uint64_t busy_ns, idle_ns; /* the time itself, since the start of the run */
 	uint64_t turns;
 	double longest_turn_us, longest_idle_us; /* sleeps left out */
 };

@@ -129,6 +129,40 @@ def test_lcores(dip, live):
         assert entry["turns"] > 0
 
 
+def test_lcore_time(dip, live):
+    """Busy and idle time make up the time, also over windows; the shares are of it."""
+    run, client = live
+    begin = time.monotonic()
+    first = client.ask("/dip/lcores")
+    client.ask("/dip/latency,reset")
+    time.sleep(0.5)
+    last = client.ask("/dip/lcores")
+    passed = time.monotonic() - begin
+    for lcore, entry in last.items():
+        busy, idle = (entry[key] - first[lcore][key] for key in ("busy_ns", "idle_ns"))
+        assert busy >= 0 and idle > 0
+        assert (busy + idle) / 1e9 == pytest.approx(passed, abs=0.2)
+        assert busy / (busy + idle) == pytest.approx(float(entry["busy"]), abs=0.1)
+    dip.stop(run)
+
+
+def test_pool(dip, scene, prefix):
+    """All slabs are free at rest, and none but for a few when a disk holds back the source."""
+    def ask(sets):
+        run = dip.start(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix),
+                        sets=scene.sets(**{"main.slabs": 64, "main.nth_archive": 1, **sets}))
+        client = Client(prefix, run.pid)
+        return run, lambda: client.ask("/dip/pool")
+
+    run, pool = ask({"main.fps": 2})
+    dip.wait_for(run, lambda: pool() == {"slabs": 64, "available": 64})
+    dip.stop(run)
+    run, pool = ask({"main.overrun": "block", "dma.pace_frames": False, "arch.max_rate": 1e6,
+                     "main.drain_queues": False})
+    dip.wait_for(run, lambda: pool()["available"] < 8)
+    dip.stop(run)
+
+
 def test_latency(dip, live):
     run, client = live
     latency = client.ask("/dip/latency")
@@ -178,8 +212,8 @@ def test_last_read_is_the_final_report(dip, scene, prefix):
             assert stats[name] == run.stats[name]
 
 
-@pytest.mark.parametrize("command", ["stats", "ledger", "latency", "lcores", "device", "archive",
-                                     "config"])
+@pytest.mark.parametrize("command", ["stats", "ledger", "latency", "lcores", "device", "pool",
+                                     "archive", "config"])
 def test_junk_parameters_do_no_harm(dip, live, command):
     """Whatever stands behind the comma: an answer, and the program goes on."""
     run, client = live
