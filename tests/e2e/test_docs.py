@@ -50,11 +50,13 @@ def test_generated_parts_are_up_to_date(binary):
     ("config/README.md", "frame buffers in hugepage memory", "some buffers"),
     ("docs/man/dma-image-processor.8", ".It Va main.slabs No = 128", ".It Va main.slabs No = 127"),
     ("docs/metrics.md", "| `dma_missed` | frames", "| `dma_mised` | frames"),
+    ("scripts/dipmetrics.py", '("dma_missed", "frames"', '("dma_missed", "frame"'),
+    ("docs/metrics.md", "| `dip_dma_missed_frames_total` |", "| `dip_dma_missed_total` |"),
     ("docs/sources.md", "| `width` | whole number | `300`", "| `width` | whole number | `200`"),
 ])
 def test_a_stale_document_is_found_and_mended(binary, tmp_path, name, old, new):
     for path in ["config/README.md", "docs/man/dma-image-processor.8", "docs/metrics.md",
-                 "docs/sources.md"]:
+                 "docs/sources.md", "scripts/dipmetrics.py"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     text = (tmp_path / name).read_text(encoding="utf-8")
