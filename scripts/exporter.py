@@ -34,6 +34,7 @@ SOCKET = "dpdk_telemetry.v2"
 # Of the program, besides what dipmetrics has.
 UP = ("dip_up", "gauge", "1 when the program answers, 0 when it does not")
 PROCESS = ("dip_process_info", "gauge", "1; its labels tell of the process")
+HUNG_UP = "it hung up; DPDK serves ten clients at a time"
 HINT = b"The metrics are at /metrics.\n"
 
 
@@ -77,6 +78,8 @@ class Connection:
             return action()
         except TimeoutError as error:
             raise NoAnswer(f"{self.path}: no answer within {self.timeout:g} s") from error
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NoAnswer(f"{self.path}: {HUNG_UP}") from error
         except PermissionError as error:
             raise NoAnswer(f"{self.path}: permission denied; run the exporter as the user that "
                            "runs the program") from error
@@ -84,7 +87,7 @@ class Connection:
     def _receive(self, room):
         data = self._do(lambda: self.socket.recv(room))
         if not data:
-            raise NoAnswer(f"{self.path}: it hung up; DPDK serves ten clients at a time")
+            raise NoAnswer(f"{self.path}: {HUNG_UP}")
         return json.loads(data)
 
     def ask(self, command, parameter=None):
@@ -100,7 +103,8 @@ class Connection:
     def check_program(self):
         """Is it one of ours?"""
         if "/dip/stats" not in self.ask("/"):
-            raise Stranger(f"{self.path}: another DPDK program; expected a dma-image-processor")
+            raise Stranger(f"{self.path}: another DPDK program, or not ready yet; "
+                           "expected a dma-image-processor")
 
     def close(self):
         """Hang up."""
