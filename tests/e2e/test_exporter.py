@@ -144,6 +144,14 @@ def test_bad_arguments(args, message):
     assert done.returncode == 2 and message in done.stderr and done.stdout == ""
 
 
+def test_the_manual_has_every_option():
+    manual = (harness.ROOT / "docs/man/dip-exporter.1").read_text(encoding="utf-8")
+    options = set(re.findall(r"--[a-z-]+", exporter("--help").stdout.split("options:")[1]))
+    assert len(options) == 6
+    for option in options:
+        assert re.search(rf"^\.It .*Fl Fl {option[2:]}\b", manual, re.MULTILINE), option
+
+
 def test_an_address_in_use():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -361,23 +369,17 @@ def test_several_programs_that_come_and_go(dip, prefix, start):
         # Without names: who runs, and nothing of who does not.
         every = exporter("--once").stdout
         assert f'dip_up{{process="{prefix}"}} 1.0' in every and f'"{other}"' not in every
+        # A second one with the same prefix is told apart by the end of its socket's name.
+        second = start(prefix)
+        scraped = Scraped(fetch(url))
+        for process, pid in ((prefix, run.pid), (prefix + ":1", second.pid)):
+            assert scraped.value("dip_up", process=process) == 1
+            assert scraped.value("dip_process_info", process=process, pid=str(pid)) == 1
+        dip.stop(second)
         dip.stop(run)
     assert any(f"{prefix}: {runtime_folder(prefix)}" in line and "no answer within 0.5 s" in line
                for line in said)
     assert len(said) < 15  # a line for a change, not for a scrape
-
-
-def test_one_prefix_for_two(dip, prefix, start):
-    """They are told apart by the end of the socket's name."""
-    if os.environ.get("DIP_MEMORY", "no-huge") != "no-huge":
-        pytest.skip("needs programs that share a file prefix")
-    runs = [start(prefix), start(prefix)]
-    scraped = Scraped(exporter("--once", "-f", prefix).stdout)
-    for process in (prefix, prefix + ":1"):
-        assert scraped.value("dip_up", process=process) == 1
-    assert {scraped.value("dip_process_info", pid=str(run.pid)) for run in runs} == {1}
-    for run in runs:
-        dip.stop(run)
 
 
 # --- alerts and dashboard ---
