@@ -459,6 +459,13 @@ def test_each_alert_fires_for_its_trouble_and_no_other(tmp_path):
                   "severity": severity, **labels}
         told = ",".join(f'{key}="{value}"' for key, value in labels.items())
         tests.append(rule_test({**well(), **series}, [f"ALERTS{{{told}}}"]))
+    for series, name in (({"dip_ledger_imbalances_checks_total": "0x18 1+1x6"},
+                          "DipLedgerImbalance"),
+                         ({"dip_proc_stale_desc_frames_total": "0x18 1x6"},
+                          "DipStaleDescriptors")):
+        tests.append(rule_test({**well(), **series}, [
+            f'ALERTS{{alertname="{name}",alertstate="firing",process="camera",'
+            'severity="critical"}']))
     for name in ("proc_queue", "results_queue"):
         tests.append(rule_test({**well(), f"dip_drops_{name}_frames_total": "0x18 1x6"}, [
             'ALERTS{alertname="DipFramesDropped",alertstate="firing",process="camera",'
