@@ -8,6 +8,8 @@ import resource
 import subprocess
 
 from benchlib.common import HUGEPAGES, cpus, free_hugepages, processor
+from doctorlib.checks import CHECKS, examine
+from doctorlib.machine import OK, Machine
 
 TICKS = os.sysconf("SC_CLK_TCK")
 IDLE, IOWAIT, STEAL = 3, 4, 7  # columns of /proc/stat
@@ -83,10 +85,10 @@ class Disturbance:
     def warnings(self, env):
         """Lines about what may have spoiled the figures."""
         shares = self.shares()
-        if not env["isolated"]:
-            yield "no isolated CPUs: the kernel and other programs run on those measured"
-        if not env["hugepages"]:
-            yield "no hugepages: slower than the program can be"
+        machine = Machine(cores=env["used"])
+        for _, finding in examine(machine, [check for check in CHECKS if check.timing]):
+            if finding.level != OK:
+                yield finding.text
         if self.load > 0.5:
             yield f"the load was {self.load:.1f} at the start; expected an idle machine"
         if shares["stolen"] > 0.01:

@@ -337,3 +337,18 @@ def test_the_real_kernels(tmp_path):
                    for name, case in figures.items() if name != "bars")
         assert figures["weighted-10000"]["us"]["median"] > figures["boxes"]["us"]["median"]
         assert set(figures["bars"]) == {"boxes", "boxes-cold", "weighted-10000", "weighted"}
+
+
+def test_warnings_are_those_of_the_doctor():
+    """Of the checks that concern a measurement, all that are amiss with the CPUs used."""
+    code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
+            "from benchlib.environment import Disturbance\n"
+            "print('\\n'.join(Disturbance().warnings({'used': [0]})))")
+    told = subprocess.run([sys.executable, "-c", code, harness.ROOT / "scripts"], capture_output=True,
+                          text=True, check=True).stdout.splitlines()
+    names = "hugepages,isolation,governor,turbo,smt,irqs,numa,clock"
+    done = subprocess.run([sys.executable, harness.ROOT / "scripts/doctor", "--cores", "0", "--only", names,
+                           "--json"], capture_output=True, text=True, check=False)
+    expected = [finding["text"] for finding in json.loads(done.stdout)["findings"]
+                if finding["level"] != "ok"]
+    assert told[:len(expected)] == expected
