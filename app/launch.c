@@ -223,7 +223,8 @@ int launch_eal(const struct command *command, const struct settings *settings,
 	}
 	if (rte_eal_init(argc, argv) < 0)
 		return dip_fail(err, rte_errno,
-			"EAL does not start: %s; its own lines above say what it needs",
+			"EAL does not start: %s; its own lines above say what it needs, "
+			"scripts/doctor what the machine lacks",
 			rte_strerror(rte_errno));
 	return 0;
 }

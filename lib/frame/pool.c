@@ -68,7 +68,7 @@ static int fail_memory(const struct dip_frame_pool_conf *conf, size_t heap, stru
 		"main.slabs = %" PRIu32
 		": needs %.0f bytes (slabs of %zu bytes), found %zu bytes of free "
 		"hugepages; expected fewer slabs, or more 2 MiB hugepages: echo %.0f > "
-		"/proc/sys/vm/nr_hugepages",
+		"/proc/sys/vm/nr_hugepages; see scripts/doctor",
 		conf->slabs, needed, conf->record_bytes, heap + hugepages_free_bytes(),
 		needed / (2 * mib) + 32);
 }

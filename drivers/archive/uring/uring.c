@@ -54,7 +54,7 @@ static void explain(const struct dip_io_conf *conf, int error, struct dip_io_inf
 	getrlimit(RLIMIT_MEMLOCK, &limit);
 	snprintf(info->note, sizeof(info->note),
 		"%.1f MiB of slabs cannot be registered: %s (ulimit -l is %llu KiB); writing "
-		"without, somewhat slower",
+		"without, somewhat slower; see scripts/doctor",
 		bytes / 1048576.0, strerror(error), (unsigned long long)limit.rlim_cur / 1024);
 }
 
@@ -96,7 +96,8 @@ static int uring_open(const struct dip_io_conf *conf, struct dip_io **io, struct
 	ret = queue_init(u, conf->depth);
 	if (ret < 0) {
 		free(u);
-		return dip_fail(err, -ret, "io_uring is not to be had here: %s", strerror(-ret));
+		return dip_fail(err, -ret, "io_uring is not to be had here: %s; see scripts/doctor",
+			strerror(-ret));
 	}
 	io_uring_register_ring_fd(&u->ring); /* spares a look-up at each call; not vital */
 	register_buffers(u, conf, info);
