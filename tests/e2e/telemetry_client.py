@@ -1,20 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A client of DPDK's telemetry socket, version 2."""
+"""Waits for the program's telemetry and asks it, by the client that the scripts use."""
 
-import json
-import os
-import socket
+import sys
 import time
 from pathlib import Path
 
-# Room for an answer of DPDK's greatest length, and more.
-_ANSWER_BYTES = 64 << 10
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from telemetry_socket import Gone, find, runtime_folder  # noqa: E402
 
-
-def runtime_folder(prefix):
-    """Where EAL keeps the socket of a file prefix."""
-    base = "/var/run" if os.geteuid() == 0 else os.environ.get("XDG_RUNTIME_DIR", "/tmp")
-    return Path(base) / "dpdk" / prefix
+__all__ = ["Client", "runtime_folder"]
 
 
 class Client:
@@ -23,36 +17,13 @@ class Client:
 
     def __init__(self, prefix, pid, timeout=20):
         end = time.monotonic() + timeout
-        while not self._connect(prefix, pid):
-            assert time.monotonic() < end, f"no telemetry of {pid} in {runtime_folder(prefix)}"
-            time.sleep(0.05)
-
-    def _connect(self, prefix, pid):
-        for path in sorted(runtime_folder(prefix).glob("dpdk_telemetry.v2*")):
-            self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            self.socket.settimeout(10)
+        while True:
             try:
-                self.socket.connect(str(path))
-                self.greeting = self.receive()
-            except (OSError, ValueError):  # gone, or full: DPDK serves ten clients at a time
-                self.socket.close()
-                continue
-            if self.greeting["pid"] == pid:
-                return True
-            self.socket.close()
-        return False
-
-    def receive(self):
-        """One answer."""
-        return json.loads(self.socket.recv(_ANSWER_BYTES))
-
-    def ask(self, command):
-        """The answer to a command, with its parameters; {command: ...} is taken off."""
-        self.socket.send(command.encode())
-        answer = self.receive()
-        assert list(answer) == [command.split(",", 1)[0]]
-        return next(iter(answer.values()))
-
-    def close(self):
-        """Hang up."""
-        self.socket.close()
+                self.connection = find(prefix, pid)
+                break
+            except Gone as error:
+                assert time.monotonic() < end, f"no telemetry of {pid}: {error}"
+                time.sleep(0.05)
+        self.socket, self.greeting = self.connection.socket, self.connection.greeting
+        self.receive, self.ask = self.connection.receive, self.connection.ask
+        self.close = self.connection.close
