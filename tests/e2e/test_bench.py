@@ -344,10 +344,11 @@ def test_warnings_are_those_of_the_doctor():
     code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
             "from benchlib.environment import Disturbance\n"
             "print('\\n'.join(Disturbance().warnings({'used': [0]})))")
-    told = subprocess.run([sys.executable, "-c", code, harness.ROOT / "scripts"], capture_output=True,
-                          text=True, check=True).stdout.splitlines()
+    scripts = harness.ROOT / "scripts"
+    told = subprocess.run([sys.executable, "-c", code, scripts], capture_output=True, text=True,
+                          check=True).stdout.splitlines()
     names = "hugepages,isolation,governor,turbo,smt,irqs,numa,clock"
-    done = subprocess.run([sys.executable, harness.ROOT / "scripts/doctor", "--cores", "0", "--only", names,
+    done = subprocess.run([sys.executable, scripts / "doctor", "--cores", "0", "--only", names,
                            "--json"], capture_output=True, text=True, check=False)
     expected = [finding["text"] for finding in json.loads(done.stdout)["findings"]
                 if finding["level"] != "ok"]
