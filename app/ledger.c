@@ -25,7 +25,7 @@ static const struct {
 	const char *name, *offered, *done;
 	const char *lost[LEDGER_TERMS]; /* NULL at the end */
 } books[LEDGER_ACCOUNTS] = {
-	[LEDGER_DEVICE] = {"device", "due", "dma_frames", {"dma_missed"}},
+	[LEDGER_DEVICE] = {"device", "due", "dma_frames", {"dma_missed", "dma_gaps"}},
 	[LEDGER_PROC] = {"proc", "proc_offered", "proc_frames",
 		{"drops_proc_queue", "drops_results_queue", "proc_stale_desc", "proc_discarded",
 			"proc_offer_discarded"}},

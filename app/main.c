@@ -66,20 +66,20 @@ static double run_seconds(const struct command *command, bool endless)
 	return endless ? SECONDS_DEFAULT : 0;
 }
 
-static bool is_endless(const struct source *source)
+static struct dip_dma_info info_of(const struct source *source)
 {
-	struct dip_dma_info dma_info;
+	struct dip_dma_info dma_info = {0};
 	struct rte_rawdev_info info = {.dev_private = &dma_info};
 
-	return settings.dma.loop_frames ||
-	       (rte_rawdev_info_get(source->dev_id, &info, sizeof(dma_info)) == 0 &&
-		       dma_info.frames == 0);
+	rte_rawdev_info_get(source->dev_id, &info, sizeof(dma_info));
+	return dma_info;
 }
 
-/* A paced source ends by its own count: 10 s at 1,000 frames a second are 10,000 frames. */
-static uint64_t frame_limit(double seconds)
+/* A paced source ends by its own count: 10 s at 1,000 frames a second are 10,000 frames. One that is
+ * timed knows no rate. */
+static uint64_t frame_limit(const struct dip_dma_info *info, double seconds)
 {
-	if (!settings.dma.pace_frames || seconds == 0)
+	if (!settings.dma.pace_frames || seconds == 0 || info->timed)
 		return 0;
 	return (uint64_t)ceil(seconds * settings.main.fps - 1e-6);
 }
@@ -191,12 +191,14 @@ static int print_report(const struct command *command, int status)
 
 static int run_device(const struct command *command, const struct source *source)
 {
-	double seconds = run_seconds(command, is_endless(source));
+	struct dip_dma_info info = info_of(source);
+	double seconds = run_seconds(command, settings.dma.loop_frames || info.frames == 0);
 	static struct pipeline pipeline;
 	struct dip_error err = {0};
 	int status;
 
-	if (pipeline_create(&pipeline, &settings, source->dev_id, frame_limit(seconds), &err) < 0)
+	if (pipeline_create(
+		    &pipeline, &settings, source->dev_id, frame_limit(&info, seconds), &err) < 0)
 		return complain(&err);
 	if (command->eal_argc == 0 && pipeline.archiver != NULL)
 		dip_lcore_share_cpu(pipeline.placement.archive);

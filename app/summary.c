@@ -27,7 +27,8 @@ void summary_attach(const struct pipeline *p, const char *device)
 	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
 	summary.archive_on = p->archiver != NULL;
 	summary.results_on = p->results != NULL;
-	summary.most[LEDGER_DEVICE] = hands;
+	/* Of transfers on their way each has a slab. */
+	summary.most[LEDGER_DEVICE] = hands + s->main.slabs;
 	summary.most[LEDGER_PROC] = summary.most[LEDGER_ARCH] = s->main.slabs;
 	summary.most[LEDGER_RESULTS] = p->results != NULL ? dip_results_most(p->results) : 0;
 	summary.slabs = s->main.slabs;

@@ -11,6 +11,9 @@
 
 /* What every source knows beside its own arguments; config, which a file may not have, is last. */
 static const struct dip_option common[] = {
+	{DIP_SOURCE_ARGUMENT(source, struct dip_source_common, faults, STRING, "", "",
+		"faults on demand, KIND[:AMOUNT]@FRAME or KIND[:AMOUNT]~PROBABILITY, joined by +; "
+		"KIND is lost, duplicate, burst, stall, late, corrupt, jump, dead or refuse")},
 	{DIP_SOURCE_ARGUMENT(source, struct dip_source_common, config, STRING, "", "",
 		"libconfig file with arguments in groups, source = { } and one called as the "
 		"driver; those given beside it come after it")},
@@ -146,6 +149,8 @@ int dip_source_arguments(struct dip_source *s, const char *text, struct dip_erro
 	ret = set_all(s, args, err);
 	rte_kvargs_free(args);
 	if (ret == 0)
+		ret = dip_faults_parse(s->common.faults, &s->faults, err);
+	if (ret == 0)
 		return 0;
 fail:
 	dip_source_arguments_free(s);
@@ -158,5 +163,7 @@ void dip_source_arguments_free(struct dip_source *s)
 		return;
 	dip_config_free(&s->arguments, s);
 	free((void *)s->arguments.rows);
+	free(s->faults);
+	s->faults = NULL;
 	s->arguments = (struct dip_option_table){0};
 }

@@ -27,6 +27,8 @@ struct dip_dma_info {
 	uint32_t width, height; /* pixels */
 	uint64_t frames;        /* in one pass of the source; 0: endless */
 	uint16_t max_queues;
+	/* Frames are due at moments of the source's own: a rate only says that it is to be paced. */
+	bool timed;
 };
 
 struct dip_dma_conf {
@@ -43,25 +45,30 @@ struct dip_dma_conf {
 /* In and out of each poll: the context of rte_rawdev_dequeue_buffers. */
 struct dip_dma_poll {
 	uint16_t queue;     /* in */
+	bool drain;         /* in: take no new frames, deliver those that are on their way */
 	bool ended;         /* out: no frame will ever come from this queue again */
 	uint64_t seq_floor; /* out: whatever this queue returns from now on has seq >= this */
 };
 
 /* One writer a queue; static storage. xstats of the device are the sums over its queues. */
 struct dip_dma_counters {
-	uint64_t frames;       /* delivered */
+	uint64_t frames;       /* delivered; due = frames + missed + gaps + in flight */
 	uint64_t missed;       /* due and lost, whatever the reason */
 	uint64_t pool_exhaust; /* lost because no slab was free */
 	uint64_t pool_waits;   /* polls that found no slab and lost nothing: unpaced, or block */
 	uint64_t bytes;        /* of pixels delivered */
 	uint64_t errors;       /* dequeues that failed */
+	uint64_t gaps;         /* numbers that the source does not have */
+	uint64_t damaged;      /* of those missed, what was recorded is damaged */
+	uint64_t faults;       /* faults on demand that were played */
 	uint64_t late_max_ns;  /* paced: the longest from a frame's due time to its poll */
 } __attribute__((aligned(64)));
 
 /* The counters of a queue of a device. */
 struct dip_dma_counters *dip_dma_counters(uint16_t dev_id, uint16_t queue);
 
-/* Frames that were due at the device so far: its next seq. Atomic, static storage. */
+/* The device's next seq: frames that were due so far, and numbers that it does not have. Atomic,
+ * static storage. */
 uint64_t *dip_dma_next_seq(uint16_t dev_id);
 
 /* Zero a device's counters and seq: at its start, before any queue is polled. */

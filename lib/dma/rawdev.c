@@ -25,48 +25,77 @@ static int source_info_get(struct rte_rawdev *dev, rte_rawdev_obj_t info, size_t
 	return 0;
 }
 
-static int source_configure(const struct rte_rawdev *dev, rte_rawdev_obj_t config, size_t size)
+static bool refused_by_fault(struct dip_source *s)
 {
-	struct dip_source *s = dev->dev_private;
-	const struct dip_dma_conf *conf = config;
-	int ret;
+	s->configurations++;
+	for (unsigned int i = 0; s->faults != NULL && i < s->faults->count; i++)
+		if (s->faults->fault[i].kind == DIP_FAULT_REFUSE &&
+			dip_fault_hits(s->faults, i, s->configurations))
+			return true;
+	return false;
+}
 
-	if (conf == NULL || size != sizeof(*conf) || conf->pool == NULL || conf->queues == 0 ||
-		conf->queues > s->info.max_queues || !(conf->fps >= 0) ||
-		conf->pool->record_bytes <
-			(size_t)s->info.width * s->info.height * sizeof(uint16_t))
-		return -EINVAL;
-	ret = s->ops->configure != NULL ? s->ops->configure(s->priv, conf) : 0;
-	if (ret < 0)
+static int apply(struct dip_source *s, const struct dip_dma_conf *conf)
+{
+	const struct dip_mover *mover = NULL;
+	struct dip_queue *queues =
+		rte_zmalloc("dip_queues", conf->queues * sizeof(*queues), RTE_CACHE_LINE_SIZE);
+	int ret = 0;
+
+	if (queues == NULL)
+		return -ENOMEM;
+	if (s->ops->configure != NULL)
+		ret = s->ops->configure(s->priv, conf, &mover);
+	if (ret < 0) {
+		rte_free(queues);
 		return ret;
+	}
+	rte_free(s->queues);
+	s->queues = queues;
+	s->mover = mover;
+	s->mover_priv = s->priv;
 	s->conf = *conf;
 	s->configured = true;
 	return 0;
 }
 
+static int source_configure(const struct rte_rawdev *dev, rte_rawdev_obj_t config, size_t size)
+{
+	struct dip_source *s = dev->dev_private;
+	const struct dip_dma_conf *conf = config;
+
+	if (conf == NULL || size != sizeof(*conf) || conf->pool == NULL || conf->queues == 0 ||
+		conf->queues > s->info.max_queues || !(conf->fps >= 0) ||
+		conf->pool->record_bytes < s->frame_bytes)
+		return -EINVAL;
+	if (refused_by_fault(s))
+		return -EIO;
+	if (dip_faults_have(s->faults, DIP_FAULT_BURST) && conf->fps == 0) {
+		rte_log(RTE_LOG_ERR, dip_dma_log,
+			"%s: faults=%s: a burst, but the source is not paced; expected "
+			"dma.pace_frames = true, or no burst\n",
+			dev->name, s->common.faults);
+		return -EINVAL;
+	}
+	return apply(s, conf);
+}
+
 static int source_start(struct rte_rawdev *dev)
 {
 	struct dip_source *s = dev->dev_private;
+	int ret;
 
 	if (!s->configured)
 		return -EINVAL;
-	s->end = UINT64_MAX;
-	if (!s->conf.loop && s->info.frames > 0)
-		s->end = s->info.frames;
-	if (s->conf.limit > 0)
-		s->end = RTE_MIN(s->end, s->conf.limit);
-	s->fps_per_tsc = s->conf.fps / rte_get_tsc_hz();
-	s->tsc_per_frame = s->conf.fps > 0 ? rte_get_tsc_hz() / s->conf.fps : 0;
-	s->ns_per_tsc = (double)NS_PER_S / rte_get_tsc_hz();
+	dip_schedule_init(s);
+	dip_play_start(s);
+	s->failed = false;
+	for (unsigned int i = 0; i < s->conf.queues; i++)
+		memset(&s->queues[i], 0, sizeof(s->queues[i]));
 	dip_dma_reset_counters(dev->dev_id);
-	if (s->ops->start != NULL) {
-		int ret = s->ops->start(s->priv, s->next_seq);
-
-		if (ret < 0)
-			return ret;
-	}
+	ret = s->ops->start != NULL ? s->ops->start(s->priv, s->next_seq) : 0;
 	s->start_tsc = rte_rdtsc();
-	return 0;
+	return ret;
 }
 
 /* The queues' threads have been joined; a poll that comes all the same finds the end. */
@@ -75,6 +104,15 @@ static void source_stop(struct rte_rawdev *dev)
 	struct dip_source *s = dev->dev_private;
 
 	s->end = 0;
+	for (unsigned int i = 0; i < s->conf.queues; i++) {
+		struct dip_queue *q = &s->queues[i];
+
+		if (q->again != NULL)
+			dip_frame_put(q->again);
+		q->again = NULL;
+		if (s->mover != NULL)
+			dip_flights_stop(s, i);
+	}
 	if (s->ops->stop != NULL)
 		s->ops->stop(s->priv);
 }
@@ -94,6 +132,8 @@ static int source_close(struct rte_rawdev *dev)
 	if (s->open && s->ops->close != NULL)
 		s->ops->close(s->priv);
 	dip_source_arguments_free(s);
+	rte_free(s->queues);
+	s->queues = NULL;
 	s->open = s->configured = false;
 	return 0;
 }
@@ -115,11 +155,13 @@ static int source_dump(struct rte_rawdev *dev, FILE *f)
 	return 0;
 }
 
-int dip_source_expected(uint16_t dev_id, uint64_t seq, uint16_t *pixels)
+uint64_t dip_source_expected(uint16_t dev_id, uint64_t index, uint16_t *pixels, int *result)
 {
 	struct dip_source *s = rte_rawdevs[dev_id].dev_private;
+	uint64_t seq = dip_source_number(s, index);
 
-	return s->ops->fill != NULL ? s->ops->fill(s->priv, 0, seq, pixels) : 0;
+	*result = dip_source_copy(s, 0, seq, pixels);
+	return seq;
 }
 
 static const struct rte_rawdev_ops rawdev_ops = {
@@ -166,10 +208,12 @@ static struct dip_source *open_source(
 	ret = ops->examine(s->priv, &s->info, err);
 	if (ret == 0 && ops->open != NULL)
 		ret = ops->open(s->priv, &s->info, err);
-	if (ret == 0)
-		return s;
-	free_source(s);
-	return NULL;
+	if (ret < 0) {
+		free_source(s);
+		return NULL;
+	}
+	s->frame_bytes = (size_t)s->info.width * s->info.height * sizeof(uint16_t);
+	return s;
 }
 
 int dip_source_probe(struct rte_vdev_device *vdev, const struct dip_source_ops *ops)

@@ -147,15 +147,21 @@ int dip_source_choose(
 	DIP_SOURCE_FOREACH(ops)
 	{
 		struct dip_error why;
+		int one;
 
 		if (!knows_paths(ops))
 			continue;
-		ret = examine(ops, arguments, info, &why);
-		*driver = ops->name;
-		if (err != NULL && ret < 0)
-			*err = why;
-		if (ret != -ENOTSUP)
+		one = examine(ops, arguments, info, &why);
+		if (one == 0) {
+			*driver = ops->name;
+			ret = 0;
 			break;
+		}
+		if (one == -ENOTSUP && ret != -ENOTSUP)
+			continue;
+		ret = one;
+		if (err != NULL)
+			*err = why;
 	}
 	free(arguments);
 	return ret;

@@ -3,42 +3,62 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_cycles.h>
 #include <rte_malloc.h>
+#include <rte_pause.h>
 #include <rte_rawdev.h>
 
 #include "dma/source.h"
 
 #define SLABS 4
+#define WAIT_S 5
 #define PASS_MAX 256 /* frames looked at, of a source that has more or never ends */
 
 static int compare(
-	uint16_t dev_id, struct dip_frame *frame, uint64_t seq, uint16_t *expected, size_t bytes)
+	uint16_t dev_id, struct dip_frame *frame, uint64_t index, uint16_t *expected, size_t bytes)
 {
-	int ret = 0;
+	int ret = 0, result;
+	uint64_t seq;
 
 	memcpy(expected, frame->pixels, bytes); /* for a source that leaves pixels as they are */
+	seq = dip_source_expected(dev_id, index, expected, &result);
 	if (frame->seq != seq || frame->timestamp_ns == 0)
 		ret = -EPROTO;
-	else if (dip_source_expected(dev_id, seq, expected) < 0 ||
-		 memcmp(expected, frame->pixels, bytes) != 0)
+	else if (result < 0 || memcmp(expected, frame->pixels, bytes) != 0)
 		ret = -EBADMSG;
 	dip_frame_put(frame);
 	return ret;
 }
 
+/* One frame, however long its transfer takes: 1; or 0 at the end, or a negative errno. */
+static int wait_for_frame(uint16_t dev_id, struct rte_rawdev_buf *buf)
+{
+	struct rte_rawdev_buf *bufs[] = {buf};
+	struct dip_dma_poll poll = {.queue = 0};
+	uint64_t deadline = rte_rdtsc() + rte_get_tsc_hz() * WAIT_S;
+
+	while (rte_rdtsc() < deadline) {
+		int n = rte_rawdev_dequeue_buffers(dev_id, bufs, 1, &poll);
+
+		if (n != 0 || poll.ended)
+			return n;
+		rte_pause();
+	}
+	return -ETIMEDOUT;
+}
+
 /* Take the whole pass, one frame at a time, and compare each. */
 static int take_pass(uint16_t dev_id, uint64_t frames, uint16_t *expected, size_t bytes)
 {
-	struct rte_rawdev_buf buf, *bufs[] = {&buf};
-	struct dip_dma_poll poll = {.queue = 0};
+	struct rte_rawdev_buf buf;
 	int ret = 0;
 
-	for (uint64_t seq = 0; seq < frames && ret == 0; seq++) {
-		if (rte_rawdev_dequeue_buffers(dev_id, bufs, 1, &poll) != 1)
+	for (uint64_t i = 0; i < frames && ret == 0; i++) {
+		if (wait_for_frame(dev_id, &buf) != 1)
 			return -EIO;
-		ret = compare(dev_id, buf.buf_addr, seq, expected, bytes);
+		ret = compare(dev_id, buf.buf_addr, i, expected, bytes);
 	}
-	if (ret == 0 && (rte_rawdev_dequeue_buffers(dev_id, bufs, 1, &poll) != 0 || !poll.ended))
+	if (ret == 0 && wait_for_frame(dev_id, &buf) != 0)
 		ret = -EOVERFLOW;
 	return ret;
 }

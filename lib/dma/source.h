@@ -9,6 +9,30 @@
  * time stamps, counters and the rawdev PMD around them. A driver only says where pixels come from.
  * (A driver for real hardware implements the contract of dma.h itself.) */
 
+/* Transfers that go on while nobody waits for them: by a disk, by a copy engine. Each queue has its
+ * own, touched by its thread alone, and up to depth of them at a time. */
+#define DIP_FLIGHTS 256
+
+struct dip_landed {
+	unsigned int slot;
+	int result; /* 0; -EBADMSG: damaged, this frame is lost; else the device has failed */
+};
+
+struct dip_mover {
+	unsigned int depth; /* 1..DIP_FLIGHTS */
+
+	/* Begin to put the pixels of frame seq into the frame's slab; slot, below DIP_FLIGHTS, comes
+	 * back when it has landed. flush: no more will be begun for now; may be NULL. A negative
+	 * errno: it has landed with that. */
+	int (*submit)(void *priv, uint16_t queue, unsigned int slot, uint64_t seq,
+		struct dip_frame *frame);
+	void (*flush)(void *priv, uint16_t queue);
+
+	/* Say which have landed, in any order, up to max. Returns how many. */
+	unsigned int (*reap)(
+		void *priv, uint16_t queue, struct dip_landed *landed, unsigned int max);
+};
+
 struct dip_source_ops {
 	STAILQ_ENTRY(dip_source_ops) next;
 	const char *name; /* of the driver, dma_file; set by DIP_SOURCE_REGISTER */
@@ -27,8 +51,10 @@ struct dip_source_ops {
 	 * lcore. */
 	int (*open)(void *priv, struct dip_dma_info *info, struct dip_error *err);
 
-	/* Before a configuration takes effect; NULL: any is fine. Returns 0 or a negative errno. */
-	int (*configure)(void *priv, const struct dip_dma_conf *conf);
+	/* Before a configuration takes effect; NULL: any is fine. A source whose transfers go on by
+	 * themselves sets *mover. Returns 0 or a negative errno. */
+	int (*configure)(
+		void *priv, const struct dip_dma_conf *conf, const struct dip_mover **mover);
 
 	/* The device starts: frame 0 is due. next_seq, read atomically from then on, is the number of
 	 * frames that were due so far. Returns 0 or a negative errno. stop: no queue is polled any
@@ -36,10 +62,29 @@ struct dip_source_ops {
 	int (*start)(void *priv, const uint64_t *next_seq);
 	void (*stop)(void *priv);
 
-	/* Put the pixels of frame seq into the slab, height * width uint16_t. Called by the queues'
-	 * threads at once, each with its own slab. Returns 0, or a negative errno: the device has
-	 * failed. NULL: pixels are left as they are. */
+	/* Where frames come from:
+	 *
+	 * locate: the pixels of frame seq, height * width uint16_t, to be copied from there. NULL, or
+	 * returns NULL: there are none.
+	 * fill: else put them into the slab. Returns 0, or a negative errno: -EBADMSG when this frame
+	 * is damaged, and lost; else the device has failed. NULL: pixels are left as they are.
+	 *
+	 * Called by the queues' threads at once, each with its own slab; must not block. */
+	const uint16_t *(*locate)(const void *priv, uint64_t seq);
 	int (*fill)(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels);
+
+	/* Of a source whose numbers have gaps, both or neither: how many frames have a number below
+	 * seq; the number of the index-th frame, however often the source has to start over. */
+	uint64_t (*index)(const void *priv, uint64_t seq);
+	uint64_t (*number)(const void *priv, uint64_t index);
+
+	/* Of a source that is timed: when frame seq is due, and below which number
+	 * all are due by then, nanoseconds after the start. */
+	double (*due_ns)(const void *priv, uint64_t seq);
+	uint64_t (*due_by)(const void *priv, double ns);
+
+	/* A frame's arrival in UTC nanoseconds, when it is known from before; 0, or NULL: now. */
+	uint64_t (*timestamp)(const void *priv, uint64_t seq);
 
 	/* Called last, whatever examine and open returned; NULL: nothing to do. */
 	void (*close)(void *priv);
@@ -63,7 +108,8 @@ int dip_source_examine(const char *device, const char *arguments, struct dip_dma
 	struct dip_error *err);
 
 /* Find the source that plays what is at path: the first that knows an argument called so and accepts
- * it. Returns as above, and *driver, its name. */
+ * it. Returns as above, and *driver, its name. When none does, the error is of the last one for which
+ * it is not of another kind altogether (-ENOTSUP). */
 int dip_source_choose(
 	const char *path, const char **driver, struct dip_dma_info *info, struct dip_error *err);
 
@@ -77,9 +123,9 @@ int dip_source_remove(struct rte_vdev_device *vdev);
  * device must be stopped, and is left unconfigured. */
 int dip_source_selftest(uint16_t dev_id);
 
-/* For the selftest: forget the configuration; the fill of a device. */
+/* For the selftest: forget the configuration; the number and the pixels of the index-th frame. */
 void dip_source_unconfigure(uint16_t dev_id);
-int dip_source_expected(uint16_t dev_id, uint64_t seq, uint16_t *pixels);
+uint64_t dip_source_expected(uint16_t dev_id, uint64_t index, uint16_t *pixels, int *result);
 
 /* id: the driver's name, and the prefix of its devices': dma_file -> --vdev=dma_file0,... */
 #define DIP_SOURCE_REGISTER(id, ops)                                                               \

@@ -25,6 +25,9 @@ static const struct dip_metric rows[] = {
 	ROW(pool_waits, "polls", "polls without a free slab that lost nothing"),
 	ROW(bytes, "bytes", "bytes of pixels delivered"),
 	ROW(errors, "polls", "dequeues that failed"),
+	ROW(gaps, "frames", "numbers that the run replayed does not have"),
+	ROW(damaged, "frames", "of those missed, damaged in the run replayed"),
+	ROW(faults, "faults", "faults on demand that were played"),
 };
 
 /* Late is a maximum, not a sum: an xstat, no metric. */

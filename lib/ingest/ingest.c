@@ -23,6 +23,7 @@ static struct counters {
 	uint64_t drops_arch_queue;
 	uint64_t arch_offer_discarded;
 	uint64_t ingest_waits;
+	uint64_t dma_duplicates;
 } __attribute__((aligned(64))) all_counters[DIP_LANES];
 
 static const struct dip_metric rows[] = {
@@ -40,6 +41,8 @@ static const struct dip_metric rows[] = {
 		"frames not archived: still to be queued at a stop"),
 	DIP_METRIC(struct counters, ingest_waits, "polls",
 		"polls that waited for a full queue (block)"),
+	DIP_METRIC(struct counters, dma_duplicates, "frames",
+		"frames refused: one with their number, or a higher one, had come before"),
 };
 
 DIP_METRICS_REGISTER(ingest_metrics, rows, all_counters)
@@ -55,6 +58,7 @@ struct dip_ingest {
 	/* Frames taken and not yet offered to every sink: frame[next] .. frame[count - 1]. */
 	struct dip_frame *frame[DIP_INGEST_BURST];
 	unsigned int next, count;
+	uint64_t above; /* the least number that has not come yet */
 	bool seen;      /* frame[next] is counted as offered */
 	bool arch_done; /* and the archive has it, or has lost it */
 	/* Shared with the control thread, atomic. */
@@ -142,6 +146,16 @@ static void count_offered(struct dip_ingest *in, const struct dip_frame *frame)
 	in->seen = true;
 }
 
+/* A source that repeats itself must not be decided or archived twice. */
+static bool refuse(struct dip_ingest *in, struct dip_frame *frame)
+{
+	if (frame->seq >= in->above)
+		return false;
+	dip_frame_put(frame);
+	dip_count(&in->counters->dma_duplicates, 1);
+	return true;
+}
+
 /* Offer what has been taken, the archive first: the processors get the ingest's own reference. */
 static unsigned int offer_all(struct dip_ingest *in)
 {
@@ -149,13 +163,17 @@ static unsigned int offer_all(struct dip_ingest *in)
 
 	for (; in->next < in->count; in->next++) {
 		struct dip_frame *frame = in->frame[in->next];
+		uint64_t seq = frame->seq;
 
+		if (refuse(in, frame))
+			continue;
 		count_offered(in, frame);
 		if (step_arch(in, frame) == FULL || step_proc(in, frame) == FULL) {
 			dip_count(&in->counters->ingest_waits, 1);
 			break;
 		}
 		in->seen = in->arch_done = false;
+		in->above = seq + 1;
 		work++;
 	}
 	return work;
@@ -207,10 +225,11 @@ static unsigned int ingest_poll(void *arg)
 		return offer_all(in);
 	if (in->finished)
 		return 0;
-	if (__atomic_load_n(&in->stop, __ATOMIC_RELAXED) || in->poll.ended || in->error != 0) {
+	if (in->poll.ended || in->error != 0) {
 		finish(in);
 		return 1;
 	}
+	in->poll.drain = __atomic_load_n(&in->stop, __ATOMIC_RELAXED);
 	fetch(in);
 	publish_floor(in);
 	return offer_all(in);

@@ -168,7 +168,7 @@ static void test_config_file(void **state)
 		{"dma_null = {\n wdth = 5; };", ":2: dma_null.wdth: unknown key; did you mean"},
 		{"dma_nul = { width = 5; };", "unknown group; did you mean dma_null?"},
 		{"dma_file = { path = \"x\"; };", "unknown group"},
-		{"source = { config = \"more\"; };", ":1: source"},
+		{"source = { config = \"more\"; };", "source.config: unknown key"},
 		{"dma_null = { width = 5; ", ":2: syntax error"},
 	};
 	char args[128], *text;
@@ -305,8 +305,8 @@ static void test_close_then_remove(void **state)
 
 /* --- counters --- */
 
-static const char *const xstat_names[] = {
-	"frames", "missed", "pool_exhaust", "pool_waits", "bytes", "errors", "late_max_ns"};
+static const char *const xstat_names[] = {"frames", "missed", "pool_exhaust", "pool_waits", "bytes",
+	"errors", "gaps", "damaged", "faults", "late_max_ns"};
 #define XSTATS RTE_DIM(xstat_names)
 
 static void test_xstats(void **state)
@@ -713,6 +713,7 @@ static void test_failing_transfer(void **state)
 	}
 	assert_int_equal(dequeue(&r, &poll, frames, 8), -EIO);
 	assert_int_equal(xstat(&r, "frames"), 10);
+	assert_int_equal(dequeue(&r, &poll, frames, 8), -EIO);
 	assert_int_equal(xstat(&r, "errors"), 2);
 	assert_int_equal(xstat(&r, "frames") + xstat(&r, "missed"), *dip_dma_next_seq(r.id));
 	assert_int_equal(xstat(&r, "pool_exhaust"), 0);

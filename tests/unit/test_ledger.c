@@ -81,18 +81,21 @@ static void test_device(void **state)
 	const struct ledger_account *a;
 
 	(void)state;
-	*dip_dma_next_seq(DEVICE) = 1000;
+	*dip_dma_next_seq(DEVICE) = 1007;
 	dip_dma_counters(DEVICE, 0)->frames = 600;
 	dip_dma_counters(DEVICE, 63)->frames = 300;
 	dip_dma_counters(DEVICE, 5)->missed = 100;
+	dip_dma_counters(DEVICE, 9)->gaps = 7;
 	a = read_standing(LEDGER_DEVICE, none);
 	assert_string_equal(a->offered.name, "due");
-	assert_int_equal(a->offered.value, 1000);
+	assert_int_equal(a->offered.value, 1007);
 	assert_string_equal(a->done.name, "dma_frames");
 	assert_int_equal(a->done.value, 900);
-	assert_int_equal(a->losses, 1);
+	assert_int_equal(a->losses, 2);
 	assert_string_equal(a->lost[0].name, "dma_missed");
 	assert_int_equal(a->lost[0].value, 100);
+	assert_string_equal(a->lost[1].name, "dma_gaps");
+	assert_int_equal(a->lost[1].value, 7);
 	assert_int_equal(a->imbalance, 0);
 	assert_true(ledger_balanced(accounts));
 	dip_dma_counters(DEVICE, 5)->missed--;

@@ -40,11 +40,13 @@ static int error_examine(void *priv, struct dip_dma_info *info, struct dip_error
 	return 0;
 }
 
-static int error_configure(void *priv, const struct dip_dma_conf *conf)
+static int error_configure(
+	void *priv, const struct dip_dma_conf *conf, const struct dip_mover **mover)
 {
 	struct error_device *e = priv;
 
 	(void)conf;
+	(void)mover;
 	return ++e->configured == (uint64_t)e->fail_configure ? -EIO : 0;
 }
 

@@ -3,7 +3,6 @@
 /* dma_file: a camera that plays .npy files. */
 
 #include <errno.h>
-#include <string.h>
 
 #include "dma/source.h"
 #include "dma/store.h"
@@ -13,7 +12,6 @@ struct file {
 	char *path;
 	struct dip_npy_set *set;
 	struct dip_store store; /* all frames, read once */
-	size_t frame_bytes;
 };
 
 static const struct dip_option arguments[] = {
@@ -44,8 +42,8 @@ static int file_open(void *priv, struct dip_dma_info *info, struct dip_error *er
 	struct file *f = priv;
 	int ret;
 
-	f->frame_bytes = (size_t)info->width * info->height * sizeof(uint16_t);
-	ret = dip_store_create(&f->store, info->frames, f->frame_bytes, err);
+	ret = dip_store_create(&f->store, info->frames,
+		(size_t)info->width * info->height * sizeof(uint16_t), err);
 	for (uint64_t i = 0; ret == 0 && i < info->frames; i++)
 		ret = dip_npy_set_read(f->set, i, dip_store_frame(&f->store, i), err);
 	return ret;
@@ -60,13 +58,11 @@ static void file_close(void *priv)
 	dip_store_free(&f->store);
 }
 
-static int file_fill(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels)
+static const uint16_t *file_locate(const void *priv, uint64_t seq)
 {
 	const struct file *f = priv;
 
-	(void)queue;
-	memcpy(pixels, dip_store_frame(&f->store, seq % f->store.count), f->frame_bytes);
-	return 0;
+	return dip_store_frame(&f->store, seq % f->store.count);
 }
 
 static struct dip_source_ops file_ops = {
@@ -75,7 +71,7 @@ static struct dip_source_ops file_ops = {
 	.private_size = sizeof(struct file),
 	.examine = file_examine,
 	.open = file_open,
-	.fill = file_fill,
+	.locate = file_locate,
 	.close = file_close,
 };
 

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <string.h>
 
 #include "sim.h"
 
@@ -141,16 +140,19 @@ static void sim_stop(void *priv)
 		sim_truth_stop(s->book);
 }
 
+static const uint16_t *sim_locate(const void *priv, uint64_t seq)
+{
+	const struct sim *s = priv;
+
+	return s->cycle > 0 ? dip_store_frame(&s->store, sim_frame(s, seq)) : NULL;
+}
+
 static int sim_fill(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels)
 {
 	const struct sim *s = priv;
-	uint64_t frame = sim_frame(s, seq);
 
 	(void)queue;
-	if (s->cycle > 0)
-		memcpy(pixels, dip_store_frame(&s->store, frame), s->pixels * sizeof(*pixels));
-	else
-		sim_render(s, frame, pixels);
+	sim_render(s, sim_frame(s, seq), pixels);
 	return 0;
 }
 
@@ -162,6 +164,7 @@ static struct dip_source_ops sim_ops = {
 	.open = sim_open,
 	.start = sim_start,
 	.stop = sim_stop,
+	.locate = sim_locate,
 	.fill = sim_fill,
 	.close = sim_close,
 };
