@@ -58,20 +58,24 @@ class Connection:
         self.socket.close()
 
 
-def sockets(prefix=None):
-    """Paths of sockets: of a file prefix (others may share it: they end in :1, :2 ...), or of all."""
+def sockets(prefix=None, folder=None):
+    """Paths of sockets: in a folder, of a file prefix (others may share it: they end in :1, :2 ...),
+    or of all."""
+    if folder is not None:
+        return sorted(Path(folder).glob("dpdk_telemetry.v2*"))
     return sorted(runtime_folder("").glob(f"{prefix or '*'}/dpdk_telemetry.v2*"))
 
 
-def find(prefix=None, pid=None, timeout=10):
-    """A connection to the newest program of ours there, or to the one of that pid. Raises Gone."""
+def find(prefix=None, pid=None, timeout=10, folder=None):
+    """A connection to the newest program of ours there, or to the one of that pid; folder: where
+    another user's are. Raises Gone."""
     def made(path):
         try:
             return path.stat().st_mtime
         except OSError:
             return 0
 
-    for path in sorted(sockets(prefix), key=made, reverse=True):
+    for path in sorted(sockets(prefix, folder), key=made, reverse=True):
         try:
             connection = Connection(path, timeout)
         except Gone:

@@ -3,6 +3,7 @@
 
 DIP_BINARY         the program under test; without it these tests are skipped
 DIP_MEMORY         huge or no-huge: EAL's memory in every run; empty: the program chooses
+DIP_LONG           1: the long forms of the tests that have one (proof.py)
 DIP_SAMPLE_IMAGES  the folder of sample images, default ../shared/images/atoms-300x300
 """
 
@@ -14,8 +15,15 @@ from pathlib import Path
 import pytest
 
 import harness
+import proof
 from oracle import Scene
 from telemetry_client import runtime_folder
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What the tests of the promises did."""
+    for line in proof.LINES:
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,13 +13,14 @@ __all__ = ["Client", "runtime_folder"]
 
 class Client:
     """One connection. prefix: EAL's file prefix; pid: the program that must answer, since others
-    may share the prefix (the sockets then end in :1, :2 ...)."""
+    may share the prefix (the sockets then end in :1, :2 ...); folder: where the sockets are, when
+    another user runs the program."""
 
-    def __init__(self, prefix, pid, timeout=20):
+    def __init__(self, prefix, pid, timeout=20, folder=None):
         end = time.monotonic() + timeout
         while True:
             try:
-                self.connection = find(prefix, pid)
+                self.connection = find(prefix, pid, folder=folder)
                 break
             except Gone as error:
                 assert time.monotonic() < end, f"no telemetry of {pid}: {error}"

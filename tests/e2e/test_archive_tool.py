@@ -532,37 +532,6 @@ def test_clean_run(dip, scene):
     assert bytes_of(folder) == before
 
 
-def test_killed_at_random_moments(dip, scene):
-    """R5: every indexed frame is bit-exact, every whole frame is found."""
-    rng = random.Random(int(os.environ.get("DIP_SEED", "5")))
-    for _ in range(5):
-        run = archive_run(dip, scene, 0)
-        dip.wait_for_results(run)
-        time.sleep(rng.uniform(0, 0.4))
-        run.signal(signal.SIGKILL)
-        run.finish()
-        folder = run_folder(dip)
-        good = {}
-        for path in sorted(folder.glob("*.npy")):
-            good[path.name] = [(record.seq, record.image) for record in dipformat.open_segment(path)
-                               if record.fault is None]
-            assert all((image == scene.frames[seq % len(scene.frames)]).all()
-                       for seq, image in good[path.name])
-            indexed, faults = dipformat.read_index(path.with_suffix(".idx"))
-            assert not faults and {seq for _, seq, _ in indexed} <= {s for s, _ in good[path.name]}
-        assert sum(map(len, good.values())) > 0
-        tool("recover", folder)
-        tool("verify", folder)
-        after = bytes_of(folder)
-        tool("recover", folder)
-        assert bytes_of(folder) == after
-        for name, frames in good.items():
-            assert np.load(folder / name)["seq"].tolist() == [seq for seq, _ in frames]
-        for path in dip.folder.iterdir():
-            if path.name in ("archive", "results"):
-                shutil.rmtree(path)
-
-
 def test_tail_follows_a_run_to_its_end(dip, scene):
     """R14: whole frames only, all of them, in order, over several segments."""
     run = archive_run(dip, scene, 1.5)

@@ -216,7 +216,7 @@ def test_segments_of_a_removed_folder_do_not_come_back_as_whole(dip, scene, urin
     check_results(run, scene)
 
 
-def _strace():
+def strace_command():
     """strace plays a kernel whose calls fail. The leak sanitizer does not work below it."""
     strace = shutil.which("strace")
     if strace is None:
@@ -227,7 +227,7 @@ def _strace():
 
 def test_without_io_uring(dip, scene):
     """Forbidden by the kernel: it says so and writes with pwrite."""
-    argv = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
+    argv = [*strace_command(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
             "inject=io_uring_setup:error=EPERM",
             *dip.command(scene.folder, 0.3, sets=scene.sets(**RATE, **{"main.overrun": "block"}),
                          eal_args=harness.eal(2))]
@@ -237,7 +237,7 @@ def test_without_io_uring(dip, scene):
 
 
 def run_with_call_failing(dip, scene, call, when, status, uring=True, **more):
-    argv = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
+    argv = [*strace_command(), "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
             f"inject={call}:error=EIO:when={when}",
             *dip.command(scene.folder, 0.4, eal_args=harness.eal(2), sets=scene.sets(**RATE, **{
                 "arch.use_io_uring": uring, "arch.segment_bytes": 1 << 20, **more}))]
