@@ -6,15 +6,8 @@
 #include <string.h>
 
 #include "reader/index.h"
+#include "kin.h"
 #include "plan.h"
-
-/* What the segments of a run tell each other. */
-struct kin {
-	struct dip_shape shape;
-	size_t stride; /* 0: not known */
-	uint64_t run_id;
-	bool has_run_id;
-};
 
 static int write_index(const struct dip_reader *r, const struct plan *p, struct dip_error *err)
 {
@@ -55,29 +48,26 @@ static void report(const struct dip_reader *r, const struct plan *p, bool change
 	printf("%s\n", changed || index == 1 ? "" : ", nothing to do");
 }
 
-/* The run of a record that a line of the index names: such a record had become durable, so it is
- * of the run that the segment belongs to. */
-static bool index_tells(struct dip_reader *r, uint64_t *run_id)
+/* A shape that does not fit must not cut everything off: -ENOTSUP when the header's does not. */
+static int check_shape(struct dip_reader *r, const struct plan *p, struct dip_error *err)
 {
-	struct dip_record record;
-	struct dip_index index;
-	bool told = false;
+	int ret = 0;
 
-	if (dip_index_read(r->path, &index, NULL) < 0)
-		return false;
-	for (uint64_t i = 0; i < index.count && !told; i++) {
-		uint64_t offset = index.lines[i].offset, slot = (offset - r->head) / r->stride;
-
-		if (index.lines[i].malformed || offset != dip_reader_offset(r, slot))
-			continue;
-		r->has_run_id = false;
-		told = dip_reader_read(r, slot, &record, NULL) == 0 && record.fault == DIP_GOOD &&
-		       record.trailer.seq == index.lines[i].seq;
-		if (told)
-			*run_id = record.trailer.run_id;
-	}
-	dip_index_free(&index);
-	return told;
+	if (r->promised == DIP_UNKNOWN && p->count == 0)
+		return dip_fail(err, EBADMSG,
+			"%s: found a damaged header, and no frame of %" PRIu32 "x%" PRIu32
+			" with records of %zu bytes; expected one; nothing was changed; check "
+			"--shape and --block",
+			r->path, r->shape.height, r->shape.width, r->stride);
+	for (uint64_t i = 0; i < p->cut_count && ret == 0; i++)
+		ret = dip_reader_stray(r, p->cut[i], err);
+	if (ret <= 0)
+		return ret;
+	return dip_fail(err, ENOTSUP,
+		"%s: found good records where frames of %" PRIu32 "x%" PRIu32
+		" in records of %zu bytes have none; expected a header that fits; nothing was "
+		"changed; give the right --shape and --block",
+		r->path, r->shape.height, r->shape.width, r->stride);
 }
 
 static int recover(
@@ -91,13 +81,13 @@ static int recover(
 
 	if (ret < 0)
 		return ret;
-	/* A shape that does not fit must not cut everything off. */
-	if (r->promised == DIP_UNKNOWN && p->count == 0)
-		return dip_fail(err, EBADMSG,
-			"%s: found a damaged header, and no frame of %" PRIu32 "x%" PRIu32
-			" with records of %zu bytes; expected one; nothing was changed; check "
-			"--shape and --block",
-			r->path, r->shape.height, r->shape.width, r->stride);
+	if (told) {
+		r->has_run_id = true;
+		r->run_id = run_id;
+	}
+	ret = check_shape(r, p, err);
+	if (ret < 0)
+		return ret;
 	changed = p->count != r->promised || p->count != r->records || r->rest > 0 ||
 		  plan_moves(p) > 0 || p->pads > 0;
 	if (changed)
@@ -110,76 +100,22 @@ static int recover(
 	return fflush(stdout) == 0 ? 0 : dip_fail(err, EIO, "standard output: cannot be written");
 }
 
-/* Open it; a damaged header is made up for by the command line, or by the run. */
-static int open_segment(const char *path, const struct arguments *args, const struct kin *kin,
-	struct dip_reader **r, struct dip_error *err)
+/* recover, and when the header does not fit, once more by the shape that is told elsewhere. */
+static int recover_by_shape(struct dip_reader **r, const struct arguments *args,
+	const struct kin *kin, struct dip_error *err)
 {
-	const char *suffix = strrchr(path, '.');
-	int ret;
-
-	if (suffix != NULL && strcmp(suffix, ".bin") == 0)
-		return dip_fail(err, EINVAL,
-			"%s: found a raw segment; expected an npy one, whose records tell what is "
-			"whole; use verify and index",
-			path);
-	ret = dip_reader_open(path, NULL, r, err);
-	if (ret != -EBADMSG)
-		return ret;
-	if (args->shape != NULL)
-		return dip_reader_open_as(path, args->shape,
-			dip_record_bytes(
-				(size_t)args->shape->height * args->shape->width * sizeof(uint16_t),
-				args->block),
-			r, err);
-	if (kin->stride != 0)
-		return dip_reader_open_as(path, &kin->shape, kin->stride, r, err);
-	return ret;
-}
-
-/* The shape of the first segment whose header is whole. */
-static void ask_shape(const struct dip_run *run, struct kin *kin)
-{
-	struct dip_reader *r;
-
-	for (size_t i = 0; i < run->count && kin->stride == 0; i++) {
-		if (dip_reader_open(run->segments[i].path, NULL, &r, NULL) < 0)
-			continue;
-		kin->shape = r->shape;
-		kin->stride = r->stride;
-		dip_reader_close(r);
-	}
-}
-
-/* Whose run it is: as the first index says that names anything; when none does, nothing had become
- * durable, and the newest of all records decides, or, without checksums, the fullest segment. */
-static void ask_run_id(const struct dip_run *run, const struct arguments *args, struct kin *kin)
-{
-	uint64_t newest_ns = 0, most = 0;
-	struct dip_reader *r;
+	struct dip_reader *told;
 	struct plan plan;
+	int ret = recover(*r, kin, &plan, err);
 
-	for (size_t i = 0; i < run->count && !kin->has_run_id; i++) {
-		if (open_segment(run->segments[i].path, args, kin, &r, NULL) < 0)
-			continue;
-		kin->has_run_id = index_tells(r, &kin->run_id);
-		dip_reader_close(r);
-	}
-	if (kin->has_run_id || run->count < 2)
-		return;
-	for (size_t i = 0; i < run->count; i++) {
-		if (open_segment(run->segments[i].path, args, kin, &r, NULL) < 0)
-			continue;
-		if (plan_make(r, NULL, &plan, NULL) == 0 && plan.count > 0 &&
-			(plan.newest_ns > newest_ns ||
-				(plan.newest_ns == newest_ns && plan.count > most))) {
-			newest_ns = plan.newest_ns;
-			most = plan.count;
-			kin->run_id = r->run_id;
-			kin->has_run_id = true;
-		}
-		plan_free(&plan);
-		dip_reader_close(r);
-	}
+	plan_free(&plan);
+	if (ret != -ENOTSUP || !kin_open_as(*r, args, kin, &told))
+		return ret;
+	dip_reader_close(*r);
+	*r = told;
+	ret = recover(*r, kin, &plan, err);
+	plan_free(&plan);
+	return ret;
 }
 
 static enum status recover_run(const struct dip_run *run, const struct arguments *args)
@@ -189,11 +125,9 @@ static enum status recover_run(const struct dip_run *run, const struct arguments
 	struct kin kin = {0};
 	struct dip_error err;
 
-	ask_shape(run, &kin);
-	ask_run_id(run, args, &kin);
+	kin_ask(run, args, &kin);
 	for (size_t i = 0; i < run->count; i++) {
-		struct plan plan;
-		int ret = open_segment(run->segments[i].path, args, &kin, &r, &err);
+		int ret = kin_open(run->segments[i].path, args, &kin, &r, &err);
 
 		if (ret < 0) {
 			complain("%s", err.text);
@@ -202,12 +136,9 @@ static enum status recover_run(const struct dip_run *run, const struct arguments
 		}
 		if (refuse_in_use(r, args)) {
 			status = STATUS_TROUBLE;
-		} else {
-			if (recover(r, &kin, &plan, &err) < 0) {
-				complain("%s", err.text);
-				status = STATUS_TROUBLE;
-			}
-			plan_free(&plan);
+		} else if (recover_by_shape(&r, args, &kin, &err) < 0) {
+			complain("%s", err.text);
+			status = STATUS_TROUBLE;
 		}
 		dip_reader_close(r);
 	}

@@ -95,6 +95,11 @@ int dip_reader_read(
 int dip_reader_peek(
 	struct dip_reader *reader, uint64_t slot, struct dip_record *record, struct dip_error *err);
 
+/* Whether a record of the run (of any, as long as that is not known) lies in the bytes of a slot
+ * that is good by itself, but in another place or of another size than the header says: 1, the
+ * header is wrong; 0; or a negative errno with *err. npy only. */
+int dip_reader_stray(struct dip_reader *reader, uint64_t slot, struct dip_error *err);
+
 /* Look at header and size of an npy segment again: promised, file_bytes, records and rest are
  * brought up to date, written is not. Returns 0, or a negative errno with *err: -EBADMSG also while
  * the header is just being written. */
