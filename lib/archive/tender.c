@@ -104,5 +104,7 @@ void dip_tend_sidecar(struct dip_tender *t, bool now)
 
 	if (ret < 0 && !t->sidecar.failing)
 		count_error(&counters()->arch_sidecar_errors, err.text);
-	t->sidecar.failing = ret < 0;
+	/* What is not due yet says nothing about the disk. */
+	if (ret < 0 || !t->sidecar.dirty)
+		t->sidecar.failing = ret < 0;
 }
