@@ -203,7 +203,9 @@ def test_a_folder_that_becomes_read_only(dip, scene):
     assert run.stats["arch_io_errors"] > 0
     told = complaints(run, "Read-only file system")
     assert len([line for line in told if ".npy: cannot be made" in line]) == 1
-    assert len([line for line in told if "run.h5" in line]) == 1 and len(told) == 2
+    # Nor can run.h5 be written, if a segment was closed meanwhile.
+    sidecar = [line for line in told if "run.h5" in line]
+    assert len(sidecar) <= 1 and len(told) == 1 + len(sidecar)
     assert len(complaints(run, "archiving again")) == 1
     segments = sorted(folder.glob("*.npy"))
     stamps = np.concatenate([np.load(path)["timestamp_ns"] for path in segments]).astype(np.int64)

@@ -14,7 +14,7 @@ import pytest
 
 import harness
 from oracle import dipformat
-from test_faults import _strace
+from test_faults import strace_command
 
 SIM = "dma_sim0,width=64,height=48,rows=4,cols=5,origin_row=8,origin_col=9,seed=11"
 GRID = {"pois.row_start": 3, "pois.col_start": 4, "pois.row_end": 43, "pois.col_end": 54,
@@ -67,7 +67,7 @@ def test_results_are_those_of_the_live_run(dip, way, workers):
                "paced": {"dma__pace_frames": True, "speed": 3}}.get(way, {})
     prefix = []
     if way == "no uring":
-        prefix = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
+        prefix = [*strace_command(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
                   "inject=io_uring_setup:error=EPERM"]
     if way == "path":
         run = dip.run(original.archive(), sets={**ONCE, **GRID})
@@ -184,7 +184,7 @@ def test_a_damaged_frame_is_lost(dip, prefix):
     path = next(original.archive().glob("*.npy"))
     slot = int(np.flatnonzero(np.load(path)["seq"] == 42)[0])
     flip(path, 4096 + slot * 8192 + 1000)
-    command = [*_strace(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
+    command = [*strace_command(), "-f", "-qq", "-o", os.devnull, "-e", "trace=io_uring_setup", "-e",
                "inject=io_uring_setup:error=EPERM"] if prefix else []
     run = replay(dip, original.archive(), prefix=command)
     assert run.stats["dma_missed"] == run.stats["dma_damaged"] == 1
