@@ -72,6 +72,20 @@ def parse_shape(text):
     return int(match[1]), int(match[2])
 
 
+def parse_grid(option, text):
+    """The six numbers of a grid of boxes, as in the pois group of the configuration, ends
+    exclusive: (row_start, col_start, row_end, col_end, height, width) with a box in it."""
+    fields = text.split(",")
+    if len(fields) != 6 or not all(re.fullmatch(r"\s*\d{1,5}\s*", field) for field in fields):
+        raise Trouble(f"{option} {text}: expected six numbers "
+                      "row_start,col_start,row_end,col_end,roi_h,roi_w")
+    row_start, col_start, row_end, col_end, height, width = map(int, fields)
+    if height == 0 or width == 0 or row_start >= row_end or col_start >= col_end:
+        raise Trouble(f"{option} {text}: no box in it; expected start < end and boxes of 1x1 or "
+                      "more")
+    return row_start, col_start, row_end, col_end, height, width
+
+
 # CRC-32C (Castagnoli, reflected, as in RFC 3720). The checksum is linear over GF(2), so the words
 # of a message can be merged pairwise, all pairs at once: merged = zeros(left, bytes of right) ^
 # right, where zeros(x, n) is the register x after n zero bytes. zeros is a 32 x 32 bit matrix,

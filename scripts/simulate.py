@@ -24,13 +24,7 @@ DTYPES = {"u2": "<u2", "i2": "<i2", "u1": "|u1"}
 
 def lay_out(text, height, width):
     """The rows and the columns where boxes start, and the size of a box."""
-    fields = text.split(",")
-    if len(fields) != 6 or not all(re.fullmatch(r"\s*\d{1,5}\s*", field) for field in fields):
-        raise Trouble(f"--grid {text}: expected six numbers "
-                      "row_start,col_start,row_end,col_end,roi_h,roi_w")
-    row_start, col_start, row_end, col_end, roi_h, roi_w = map(int, fields)
-    if roi_h == 0 or roi_w == 0 or row_start >= row_end or col_start >= col_end:
-        raise Trouble(f"--grid {text}: no box in it; expected start < end and boxes of 1x1 or more")
+    row_start, col_start, row_end, col_end, roi_h, roi_w = dipformat.parse_grid("--grid", text)
     rows, cols = range(row_start, row_end, roi_h), range(col_start, col_end, roi_w)
     if rows[-1] + roi_h > height or cols[-1] + roi_w > width:
         raise Trouble(f"--grid {text}: a box of {roi_h}x{roi_w} at {rows[-1]},{cols[-1]} leaves "
