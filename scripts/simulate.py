@@ -4,8 +4,9 @@
 
 In every frame each site is occupied with probability FILL. An occupied site sends Poisson(OCC)
 photons, spread by a Gaussian spot in the centre of its box; a background over the whole frame
-gives an empty box Poisson(EMPTY). DIR gets image_0000.npy and so on, DIR.truth.npy the true
-occupancy, bool (frames, sites), sites row-major over the grid."""
+gives an empty box Poisson(EMPTY). The camera counts photons, or is an EMCCD or a qCMOS with an
+offset, a gain and noise. DIR gets image_0000.npy and so on, DIR.truth.npy the true occupancy at the
+start of each exposure, bool (frames, sites), sites row-major over the grid."""
 
 import argparse
 import math
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 import dipformat
+from dipcamera import KINDS, CameraModel, Sensor, light_left
 from dipformat import Trouble
 
 DTYPES = {"u2": "<u2", "i2": "<i2", "u1": "|u1"}
@@ -47,11 +49,13 @@ def simulate(args, rng):
     down = spot(rows, roi_h, args.height, args.psf_sigma).T * args.lambda_occ
     across = spot(cols, roi_w, args.width, args.psf_sigma)
     background = args.lambda_empty / (roi_h * roi_w)
+    sensor = Sensor(CameraModel(args.camera, args.offset, args.gain, args.read_noise, args.induced,
+                                args.spread), (args.height, args.width), rng)
     for _ in range(args.frames):
         occupied = rng.random((len(rows), len(cols))) < args.fill
         # Rounding may leave a share a hair below zero, which no Poisson distribution takes.
-        mean = np.maximum(down @ occupied @ across + background, 0.0)
-        yield rng.poisson(mean), occupied.reshape(-1)
+        mean = np.maximum(down @ light_left(occupied, args.loss, rng) @ across + background, 0.0)
+        yield sensor.expose(mean, rng), occupied.reshape(-1)
 
 
 def prepare_folder(folder, force):
@@ -67,8 +71,8 @@ def prepare_folder(folder, force):
 
 
 def write(args, folder):
-    """Write every frame. Returns the truth and the number of pixels that were cut to the
-    largest value of the dtype, as a camera would."""
+    """Write every frame. Returns the truth and the number of pixels that were cut to what the dtype
+    can hold, as a camera would."""
     dtype = np.dtype(DTYPES[args.dtype])
     limit = np.iinfo(dtype).max
     digits = max(4, len(str(args.frames - 1)))  # name order must be frame order
@@ -77,8 +81,8 @@ def write(args, folder):
         stack = np.lib.format.open_memmap(folder / "stack.npy", "w+", dtype,
                                           (args.frames, args.height, args.width))
     for index, (frame, occupied) in enumerate(simulate(args, np.random.default_rng(args.seed))):
-        cut += int(np.count_nonzero(frame > limit))
-        pixels = np.minimum(frame, limit).astype(dtype)
+        cut += int(np.count_nonzero((frame < 0) | (frame > limit)))
+        pixels = np.clip(frame, 0, limit).astype(dtype)
         if stack is not None:
             stack[index] = pixels
         else:
@@ -119,13 +123,30 @@ def arguments():
                         help="mean background of a box")
     parser.add_argument("--psf-sigma", metavar="PIXELS", type=number(1e-3, 1e3), default=1.5,
                         help="standard deviation of a spot")
+    parser.add_argument("--loss", type=number(0, 1), default=0.0,
+                        help="probability that an atom is lost during an exposure")
+    parser.add_argument("--camera", choices=KINDS, default="photons",
+                        help="photons: counts them; cmos: also qCMOS")
+    parser.add_argument("--gain", type=number(1e-3, 1e6), default=1.0,
+                        help="value for each photoelectron (emccd, cmos)")
+    parser.add_argument("--offset", type=number(0, 65535), default=0.0,
+                        help="value of a dark pixel (emccd, cmos)")
+    parser.add_argument("--read-noise", metavar="S", type=number(0, 1e6), default=0.0,
+                        help="of a pixel, photoelectrons (emccd, cmos)")
+    parser.add_argument("--induced", metavar="MEAN", type=number(0, 1e6), default=0.0,
+                        help="clock-induced photoelectrons of a pixel (emccd)")
+    parser.add_argument("--spread", type=number(0, 1), default=0.0,
+                        help="scatter from pixel to pixel (cmos)")
     parser.add_argument("--seed", type=number(0, 2**63, int), default=1, help="of the generator")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="u2", help="of a pixel")
     parser.add_argument("--stack", action="store_true",
                         help="write one stack.npy (N, H, W) instead of a file for each frame")
     parser.add_argument("--force", action="store_true",
                         help="replace the simulated frames that DIR holds")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.camera == "photons" and (args.gain, args.offset, args.read_noise) != (1.0, 0.0, 0.0):
+        parser.error("--gain, --offset, --read-noise: expected --camera emccd or cmos with them")
+    return args
 
 
 def main():
@@ -140,7 +161,7 @@ def main():
     text = (f"{args.frames} frames of {args.height}x{args.width} {DTYPES[args.dtype]}, "
             f"{len(rows) * len(cols)} sites, {truth.mean():.4f} occupied, truth in {truth_path}")
     if cut:
-        text += f", {cut} pixels cut to {np.iinfo(DTYPES[args.dtype]).max}"
+        text += f", {cut} pixels cut to 0..{np.iinfo(DTYPES[args.dtype]).max}"
     print(f"simulate.py: {args.output}: {text}")
     return 0
 

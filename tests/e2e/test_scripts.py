@@ -909,8 +909,63 @@ def test_simulate_cuts_what_the_dtype_cannot_hold(tmp_path):
     status, stdout, _ = run("simulate.py", "-o", tmp_path / "s", "--frames", 1, "--height", 9,
                             "--width", 9, "--grid", "0,0,9,9,9,9", "--lambda-empty", 81 * 1000,
                             "--dtype", "u1")
-    assert status == 0 and "81 pixels cut to 255" in stdout
+    assert status == 0 and "81 pixels cut to 0..255" in stdout
     assert (np.load(tmp_path / "s/image_0000.npy") == 255).all()
+
+
+def dark_and_lit(tmp_path, *options):
+    """Values of pixels of mean light 0 and 4, 40 frames of 50 x 50 of each."""
+    common = ("--frames", 40, "--height", 50, "--width", 50, "--grid", "0,0,50,50,50,50",
+              "--lambda-occ", 0, "--stack", *options)
+    stacks = []
+    for name, light in (("dark", 0), ("lit", 4 * 2500)):
+        assert run("simulate.py", "-o", tmp_path / name, "--lambda-empty", light, *common)[0] == 0
+        stacks.append(np.load(tmp_path / name / "stack.npy").astype(float))
+    return stacks
+
+
+def test_simulated_cmos(tmp_path):
+    """Mean offset + gain * light, variance gain^2 (light + noise^2) and that of rounding."""
+    dark, lit = dark_and_lit(tmp_path, "--camera", "cmos", "--offset", 100, "--gain", 5,
+                             "--read-noise", 1.5)
+    n = dark.size
+    for values, light in ((dark, 0), (lit, 4)):
+        variance = 25 * (light + 1.5**2) + 1 / 12
+        assert abs(values.mean() - 100 - 5 * light) < 5 * (variance / n)**0.5
+        assert abs(values.var() / variance - 1) < 5 * (2.5 / n)**0.5
+
+
+def test_simulated_cmos_has_pixels_of_its_own(tmp_path):
+    dark, lit = dark_and_lit(tmp_path, "--camera", "cmos", "--offset", 500, "--gain", 20,
+                             "--read-noise", 0.5, "--spread", 0.1)
+    # What stands still: offsets of 0.1 gains, gains of 10 %.
+    offset, light = dark.mean(axis=0), (lit - dark).mean(axis=0)
+    assert abs(offset.std() / np.hypot(2, 10 / 40**0.5) - 1) < 0.1
+    assert abs(light.std() / np.hypot(8, (2 * 100 + 1600)**0.5 / 40**0.5) - 1) < 0.1
+
+
+def test_simulated_emccd(tmp_path):
+    """Variance 2 gain^2 light, and induced charge where there is no light."""
+    dark, lit = dark_and_lit(tmp_path, "--camera", "emccd", "--offset", 200, "--gain", 100,
+                             "--read-noise", 0.05, "--induced", 0.02)
+    n = dark.size
+    for values, light in ((dark, 0.02), (lit, 4.02)):
+        variance = 2 * 1e4 * light + 25
+        assert abs(values.mean() - 200 - 100 * light) < 5 * (variance / n)**0.5
+        assert abs(values.var() / variance - 1) < 0.1
+    # A pixel without an electron shows the read noise alone.
+    assert abs((np.abs(dark - 200) < 26).mean() - (1 - 0.02 * np.exp(-0.26))) < 0.01
+
+
+def test_simulated_loss(tmp_path):
+    """A lost atom has sent half of its light on average; the truth is that it was there."""
+    common = ("--frames", 200, "--height", 30, "--width", 30, "--grid", "0,0,30,30,10,10",
+              "--fill", 1, "--lambda-occ", 100, "--lambda-empty", 0, "--psf-sigma", 1, "--stack")
+    assert run("simulate.py", "-o", tmp_path / "s", "--loss", 0.5, *common)[0] == 0
+    assert np.load(tmp_path / "s.truth.npy").all()
+    sums = np.load(tmp_path / "s/stack.npy").reshape(200, 3, 10, 3, 10).sum(axis=(2, 4)).reshape(-1)
+    assert abs(sums.mean() - 75) < 5 * (100 * 100 / 6 / len(sums))**0.5
+    assert abs((sums < 50).mean() - 0.25) < 5 * (0.25 * 0.75 / len(sums))**0.5
 
 
 def test_simulate_refuses_a_used_folder(tmp_path):
@@ -935,6 +990,9 @@ def test_simulate_refuses_a_used_folder(tmp_path):
     (["--psf-sigma", "nan"], "expected 0.001..1000"),
     (["--dtype", "f4"], "invalid choice"),
     (["--frames", "many"], "invalid whole number value"),
+    (["--loss", "2"], "expected 0..1"),
+    (["--camera", "film"], "invalid choice"),
+    (["--gain", "8"], "expected --camera emccd or cmos with them"),
 ])
 def test_simulate_wrong_usage(tmp_path, options, word):
     status, stdout, stderr = run("simulate.py", "-o", tmp_path / "s", *options)
