@@ -204,6 +204,16 @@ def test_the_manual_has_no_warning(page):
     assert (done.returncode, done.stdout) == (0, "")
 
 
+@pytest.mark.parametrize("script, page", [("calibrate.py", "dma-image-calibrate.1")])
+def test_every_option_of_a_script_is_in_its_manual(script, page):
+    usage = run(sys.executable, ROOT / "scripts" / script, "--help").stdout
+    options = set(re.findall(r"^ +(?:-\w \w+, )?--([a-z-]+)", usage, re.MULTILINE)) - {"help"}
+    assert len(options) >= 10
+    told = set(re.findall(r"^\.It .*?Fl Fl ([a-z-]+)", (ROOT / "docs/man" / page).read_text(
+        encoding="utf-8"), re.MULTILINE))
+    assert options == told
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_lead_somewhere(page):
     text = page.read_text(encoding="utf-8")
