@@ -32,7 +32,7 @@ BOX_PIXELS = 100
 # What a calibration finds in the sample images; 10.1 pixels from spot to spot in boxes of 10 let the
 # spots scatter by 0.58 pixels around the middles of their boxes, as theirs do.
 PHOTONS, EMPTY, FILL = 10.00473, 0.45770, 0.87259
-ARRAY = {"photons": PHOTONS, "sigma": 1.0, "origin_row": 55.5, "origin_col": 54.55,
+ARRAY = {"photons": PHOTONS, "sigma": 1.0, "origin_row": 55.0, "origin_col": 54.05,
          "col_step_col": 10.1}
 
 
