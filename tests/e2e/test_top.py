@@ -20,6 +20,8 @@ TOP = SCRIPTS / "top.py"
 sys.path.insert(0, str(SCRIPTS))
 import top  # noqa: E402
 
+pytestmark = pytest.mark.tool
+
 
 @pytest.fixture(name="prefix")
 def own_prefix():
