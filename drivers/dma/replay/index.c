@@ -41,7 +41,8 @@ int replay_look(struct replay *r, struct dip_error *err)
 	if (ret == 0) {
 		ret = open_reader(r, run.segments[0].path, &reader, err);
 		/* "No segment" is for others to judge, unless we were told what it is. */
-		if (ret == -EINVAL && r->width == 0 && strstr(err->text, "width=") == NULL)
+		if ((ret == -EINVAL || ret == -EBADMSG) && r->width == 0 &&
+			strstr(err->text, "width=") == NULL)
 			ret = -ENOTSUP;
 	} else if (ret == -EINVAL) {
 		ret = -ENOTSUP;
