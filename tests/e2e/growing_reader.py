@@ -21,9 +21,14 @@ import dipformat  # noqa: E402, pylint: disable=wrong-import-position
 
 def new_lines(path, done):
     """Whole lines behind the first `done` bytes: (bytes of them, array of seq and offset)."""
-    with open(path, "rb") as file:
-        file.seek(done)
-        text = file.read()
+    try:
+        with open(path, "rb") as file:
+            file.seek(done)
+            text = file.read()
+    except FileNotFoundError:
+        if done > 0:
+            raise
+        text = b""  # of a segment that was ready and not needed: it is removed at the end
     text = text[:text.rfind(b"\n") + 1]
     return len(text), np.array([line.split() for line in text.splitlines()], np.int64)
 
