@@ -14,19 +14,30 @@
 /* Trailers asked for in advance, so that the disk has many of them to do at a time. */
 #define AHEAD 64
 
+static bool is_raw(const char *path)
+{
+	const char *suffix = strrchr(path, '.');
+
+	return suffix != NULL && strcmp(suffix, ".bin") == 0;
+}
+
+static int check_told(const struct replay *r, const char *path, struct dip_error *err)
+{
+	if (!is_raw(path) || (r->width > 0 && r->height > 0))
+		return 0;
+	return dip_fail(err, EINVAL,
+		"%s: a raw segment does not tell the shape of its frames; expected width= and "
+		"height= beside path=",
+		path);
+}
+
 static int open_reader(
 	const struct replay *r, const char *path, struct dip_reader **reader, struct dip_error *err)
 {
 	struct dip_shape shape = {.height = r->height, .width = r->width};
-	const char *suffix = strrchr(path, '.');
-	bool raw = suffix != NULL && strcmp(suffix, ".bin") == 0;
+	int ret = check_told(r, path, err);
 
-	if (raw && (r->width == 0 || r->height == 0))
-		return dip_fail(err, EINVAL,
-			"%s: a raw segment does not tell the shape of its frames; expected width= "
-			"and height= beside path=",
-			path);
-	return dip_reader_open(path, raw ? &shape : NULL, reader, err);
+	return ret < 0 ? ret : dip_reader_open(path, is_raw(path) ? &shape : NULL, reader, err);
 }
 
 int replay_look(struct replay *r, struct dip_error *err)
@@ -38,14 +49,15 @@ int replay_look(struct replay *r, struct dip_error *err)
 	if (ret == 0 && run.count == 0)
 		ret = dip_fail(
 			err, ENOTSUP, "%s: found no segments; expected an archived run", r->path);
+	else if (ret == -EINVAL)
+		ret = -ENOTSUP;
+	if (ret == 0)
+		ret = check_told(r, run.segments[0].path, err);
 	if (ret == 0) {
 		ret = open_reader(r, run.segments[0].path, &reader, err);
 		/* "No segment" is for others to judge, unless we were told what it is. */
-		if ((ret == -EINVAL || ret == -EBADMSG) && r->width == 0 &&
-			strstr(err->text, "width=") == NULL)
+		if ((ret == -EINVAL || ret == -EBADMSG) && r->width == 0)
 			ret = -ENOTSUP;
-	} else if (ret == -EINVAL) {
-		ret = -ENOTSUP;
 	}
 	dip_run_free(&run);
 	if (ret < 0)
