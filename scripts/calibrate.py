@@ -19,18 +19,7 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import numpy as np  # noqa: E402, pylint: disable=wrong-import-position
 
 import dipformat  # noqa: E402, pylint: disable=wrong-import-position
-from dipformat import Trouble, complain  # noqa: E402, pylint: disable=wrong-import-position
-
-
-def number(low, high, kind=float):
-    """An argparse type: a number from low to high."""
-    def parse(text):
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text}: expected {low:g}..{high:g}")
-        return value
-    parse.__name__ = "number" if kind is float else "whole number"
-    return parse
+from dipformat import Trouble, complain, number  # noqa: E402, pylint: disable=wrong-import-position
 
 
 def arguments():

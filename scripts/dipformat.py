@@ -7,6 +7,7 @@ one fixed stride. A record is the image, then the trailer (TRAILER), then paddin
 Everything is read with plain reads, not through mmap: a segment may be cut while it is read.
 """
 
+import argparse
 import ast
 import functools
 import os
@@ -57,6 +58,17 @@ def run_tool(work):
     except MemoryError as error:
         print(f"{name}: out of memory: {error}", file=sys.stderr)
         return 2
+
+
+def number(low, high, kind=float):
+    """An argparse type: a number from low to high."""
+    def parse(text):
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text}: expected {low:g}..{high:g}")
+        return value
+    parse.__name__ = "number" if kind is float else "whole number"
+    return parse
 
 
 def complain(line):

@@ -19,7 +19,7 @@ import numpy as np
 
 import dipformat
 from dipcamera import KINDS, CameraModel, Sensor, light_left
-from dipformat import Trouble
+from dipformat import Trouble, number
 
 DTYPES = {"u2": "<u2", "i2": "<i2", "u1": "|u1"}
 
@@ -89,17 +89,6 @@ def write(args, folder):
             np.save(folder / f"image_{index:0{digits}d}.npy", pixels)
         truth.append(occupied)
     return np.array(truth), cut
-
-
-def number(low, high, kind=float):
-    """An argparse type: a number from low to high."""
-    def parse(text):
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text}: expected {low:g}..{high:g}")
-        return value
-    parse.__name__ = "number" if kind is float else "whole number"
-    return parse
 
 
 def arguments():
