@@ -5,10 +5,13 @@
 
 #include "tool_run.h"
 
+const struct dip_shape *tool_shape;
+
 enum status tool_run(enum status (*command)(const struct arguments *), char *path, size_t block,
 	char *words, size_t size)
 {
-	struct arguments args = {.paths = &path, .count = 1, .max_lines = 20, .block = block};
+	struct arguments args = {
+		.paths = &path, .count = 1, .max_lines = 20, .block = block, .shape = tool_shape};
 	int out, err, file = memfd_create("words", MFD_CLOEXEC);
 	enum status status;
 	ssize_t n;

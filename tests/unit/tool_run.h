@@ -9,3 +9,6 @@
  * size) in place of the terminal. block is what --block says. */
 enum status tool_run(enum status (*command)(const struct arguments *), char *path, size_t block,
 	char *words, size_t size);
+
+/* --shape for the calls that follow, or NULL. */
+extern const struct dip_shape *tool_shape;
