@@ -55,8 +55,10 @@ static void pass(uint64_t ns)
 	for (unsigned int i = 0; i < 4; i++) {
 		rig.now += ns / 4;
 		rig_poll();
-		for (unsigned int k = 0; k < 8; k++)
+		for (unsigned int k = 0; k < 8; k++) {
 			rig_keep();
+			rig_make();
+		}
 	}
 }
 
@@ -160,7 +162,7 @@ static bool try(void)
 static void test_every_operation(void **state)
 {
 	static const int errors[] = {EIO, ENOSPC, EROFS};
-	unsigned int stride = proof_count(6, 1), tries = 0;
+	unsigned int stride = proof_count(40, 1), tries = 0;
 
 	(void)state;
 	for (plan.op = 0; plan.op < RIG_OPS; plan.op++) {
