@@ -45,18 +45,41 @@ static void working_path(const struct dip_segment *s, char *path)
 	snprintf(path, DIP_SEGMENT_PATH, "%s%s", s->path, s->named ? "" : ".new");
 }
 
-static int open_data(struct dip_segment *s)
+static int open_folder(struct dip_segment *s, int i, const char *path)
+{
+	s->folder_fd[i] = s->conf->files->open(path, O_RDONLY | O_DIRECTORY, 0);
+	return s->folder_fd[i] < 0 ? s->folder_fd[i] : 0;
+}
+
+/* Held from before there is an entry in them, so that no error that befalls it is told to others
+ * only, and whatever becomes of their own names. The folder itself is new with the first segment,
+ * or when it has to be made again. */
+static int open_folders(struct dip_segment *s, unsigned int number)
 {
 	const struct dip_file_ops *files = s->conf->files;
-	int flags = O_CREAT | O_EXCL | O_RDWR;
+	char parent[sizeof(s->conf->dir)];
+	int ret = open_folder(s, 0, s->conf->dir);
+
+	memcpy(parent, s->conf->dir, sizeof(parent));
+	if (ret < 0 ? ret == -ENOENT : number == 0) {
+		int found = open_folder(s, 1, dirname(parent));
+
+		if (found < 0)
+			return found;
+	}
+	if (ret != -ENOENT)
+		return ret;
+	ret = files->mkdir(s->conf->dir);
+	s->made_dir = ret == 0;
+	return ret < 0 ? ret : open_folder(s, 0, s->conf->dir);
+}
+
+static int open_data(struct dip_segment *s)
+{
 	char path[DIP_SEGMENT_PATH];
 
 	working_path(s, path);
-	s->fd = files->open(path, flags, 0644);
-	if (s->fd == -ENOENT && files->mkdir(s->conf->dir) == 0) {
-		s->made_dir = true;
-		s->fd = files->open(path, flags, 0644);
-	}
+	s->fd = s->conf->files->open(path, O_CREAT | O_EXCL | O_RDWR, 0644);
 	return s->fd < 0 ? s->fd : 0;
 }
 
@@ -149,24 +172,6 @@ static int give_name(struct dip_segment *s)
 	return 0;
 }
 
-/* Held, so that their entries can be made durable whatever becomes of their own names. The folder
- * itself is new with the first segment, or when it had to be made again. */
-static int open_folders(struct dip_segment *s, unsigned int number)
-{
-	bool new_folder = number == 0 || s->made_dir;
-	char parent[sizeof(s->conf->dir)];
-	const char *paths[DIP_SEGMENT_FOLDERS] = {s->conf->dir};
-
-	memcpy(parent, s->conf->dir, sizeof(parent));
-	paths[1] = dirname(parent);
-	for (int i = 0; i < (new_folder ? DIP_SEGMENT_FOLDERS : 1); i++) {
-		s->folder_fd[i] = s->conf->files->open(paths[i], O_RDONLY | O_DIRECTORY, 0);
-		if (s->folder_fd[i] < 0)
-			return s->folder_fd[i];
-	}
-	return 0;
-}
-
 void dip_segment_close_folders(struct dip_segment *s)
 {
 	for (int i = 0; i < DIP_SEGMENT_FOLDERS; i++) {
@@ -192,7 +197,7 @@ static void remove_files(struct dip_segment *s)
 	dip_segment_abandon(s);
 }
 
-static int make_files(struct dip_segment *s, unsigned int number)
+static int make_files(struct dip_segment *s)
 {
 	int ret = preallocate(s);
 
@@ -202,8 +207,6 @@ static int make_files(struct dip_segment *s, unsigned int number)
 		ret = give_name(s);
 	if (ret == 0)
 		ret = dip_segment_open_index(s);
-	if (ret == 0)
-		ret = open_folders(s, number);
 	return ret;
 }
 
@@ -221,13 +224,15 @@ int dip_segment_open(const struct dip_segment_conf *conf, unsigned int number,
 	s->seq = calloc(s->capacity, sizeof(*s->seq)); /* pages come with the records */
 	if (s->seq == NULL)
 		return dip_fail(err, ENOMEM, "%s: out of memory", s->path);
-	ret = open_data(s);
+	ret = open_folders(s, number);
+	if (ret == 0)
+		ret = open_data(s);
 	if (ret < 0) {
 		remove_files(s);
 		return dip_fail(err, -ret, "%s: cannot be made: %s", s->path, strerror(-ret));
 	}
 	set_direct(s);
-	ret = make_files(s, number);
+	ret = make_files(s);
 	if (ret == 0)
 		return 0;
 	remove_files(s);
