@@ -82,6 +82,11 @@ bool kin_open_as(const struct dip_reader *r, const struct arguments *args, const
 	       dip_reader_open_as(r->path, shape, stride, again, NULL) == 0;
 }
 
+bool kin_vouch(const struct kin *kin, const struct dip_reader *r)
+{
+	return kin->stride != 0 ? is_shaped(r, &kin->shape, kin->stride) : kin->has_run_id;
+}
+
 /* The shape that most segments have, if more than half have it. */
 static void ask_shape(const struct dip_run *run, struct kin *kin)
 {

@@ -24,6 +24,10 @@ int kin_open(const char *path, const struct arguments *args, const struct kin *k
 bool kin_open_as(const struct dip_reader *reader, const struct arguments *args,
 	const struct kin *kin, struct dip_reader **again);
 
+/* Whether a segment that has lost its header, and was opened as it was told, has the shape of the
+ * run: other segments say so, by their headers or by a record. */
+bool kin_vouch(const struct kin *kin, const struct dip_reader *reader);
+
 /* The run of a record that a line of the index names: such a record had become durable, so it is
  * of the run that the segment belongs to. False: none does. */
 bool index_tells(struct dip_reader *reader, uint64_t *run_id);

@@ -48,12 +48,14 @@ static void report(const struct dip_reader *r, const struct plan *p, bool change
 	printf("%s\n", changed || index == 1 ? "" : ", nothing to do");
 }
 
-/* A shape that does not fit must not cut everything off: -ENOTSUP when the header's does not. */
-static int check_shape(struct dip_reader *r, const struct plan *p, struct dip_error *err)
+/* A shape that does not fit must not cut everything off: -ENOTSUP when the header's does not. What
+ * no sync has seen may have neither header nor frame: a segment of no frames then. */
+static int check_shape(
+	struct dip_reader *r, const struct kin *kin, const struct plan *p, struct dip_error *err)
 {
 	int ret = 0;
 
-	if (r->promised == DIP_UNKNOWN && p->count == 0)
+	if (r->promised == DIP_UNKNOWN && p->count == 0 && !kin_vouch(kin, r))
 		return dip_fail(err, EBADMSG,
 			"%s: found a damaged header, and no frame of %" PRIu32 "x%" PRIu32
 			" with records of %zu bytes; expected one; nothing was changed; check "
@@ -85,7 +87,7 @@ static int recover(
 		r->has_run_id = true;
 		r->run_id = run_id;
 	}
-	ret = check_shape(r, p, err);
+	ret = check_shape(r, kin, p, err);
 	if (ret < 0)
 		return ret;
 	changed = p->count != r->promised || p->count != r->records || r->rest > 0 ||
