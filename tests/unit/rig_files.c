@@ -123,12 +123,13 @@ static int rig_sync(int fd)
 	begun = journal_sync(fd);
 	gate_pass("sync's end");
 	ret = rig_outcome(is_index[fd] ? RIG_SYNC_INDEX : RIG_SYNC, 0);
+	journal_synced(fd, begun, ret);
+	/* What it tells of an earlier failure says nothing of what came since. */
 	if (ret < 0)
 		fail_others(fd, ret);
 	else
 		ret = untold[fd];
 	untold[fd] = 0;
-	journal_synced(fd, begun, ret);
 	return ret;
 }
 

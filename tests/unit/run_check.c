@@ -30,7 +30,8 @@ static struct {
 	bool found[SEQS]; /* after recover */
 	unsigned int twice;
 	bool own; /* in the folder that is looked at there was a record of this run */
-	unsigned int lost_headers; /* there: segments without one that hold no frame */
+	unsigned int lost_headers; /* there: segments without one that hold no frame, and no other
+				    * segment to tell their shape */
 } seen;
 
 static const struct dip_shape *shape(void)
@@ -126,8 +127,8 @@ static void look(struct run_check *c, const char *stem)
 
 /* --- what recover makes of it --- */
 
-/* Run a command of the tool, which must call everything good; or, if there are segments that no
- * sync has seen and that hold nothing, complain of them. */
+/* Run a command of the tool, which must call everything good; or, if no segment tells the shape,
+ * complain of those that hold nothing. */
 static void command(enum status (*run)(const struct arguments *), char *folder)
 {
 	char words[4096];
@@ -185,6 +186,8 @@ static void look_at_headers(struct run_check *c, const struct dip_run *run)
 		lost++;
 		seen.lost_headers += !holds_frames(run->segments[i].path);
 	}
+	if (lost < run->count)
+		seen.lost_headers = 0;
 	c->headerless += lost;
 	tool_shape = lost == run->count ? shape() : NULL;
 }
