@@ -25,6 +25,16 @@ uint32_t dip_crc32c(uint32_t crc, const void *data, size_t bytes)
 	return ~reg;
 }
 
+uint32_t dip_trailer_crc32c(uint32_t crc_of_image, const struct dip_trailer *t)
+{
+	return dip_crc32c(crc_of_image, t, offsetof(struct dip_trailer, crc32c));
+}
+
+uint32_t dip_record_crc32c(const void *image, size_t image_bytes, const struct dip_trailer *t)
+{
+	return dip_trailer_crc32c(dip_crc32c(0, image, image_bytes), t);
+}
+
 size_t dip_record_bytes(size_t image_bytes, size_t block_bytes)
 {
 	size_t bytes = image_bytes + sizeof(struct dip_trailer);
@@ -37,17 +47,14 @@ void dip_record_seal(void *record, size_t image_bytes, size_t stride,
 {
 	uint8_t *at = (uint8_t *)record + image_bytes;
 	struct dip_trailer t = *fields;
-	uint32_t crc;
 
 	t.magic = DIP_TRAILER_MAGIC;
 	t.version = DIP_TRAILER_VERSION;
 	t.flags = checksum ? DIP_TRAILER_CRC : 0;
 	t.length = image_bytes;
 	t.crc32c = 0;
-	if (checksum) {
-		crc = dip_crc32c(0, record, image_bytes);
-		t.crc32c = dip_crc32c(crc, &t, offsetof(struct dip_trailer, crc32c));
-	}
+	if (checksum)
+		t.crc32c = dip_record_crc32c(record, image_bytes, &t);
 	memcpy(at, &t, sizeof(t));
 	memset(at + sizeof(t), 0, stride - image_bytes - sizeof(t));
 }

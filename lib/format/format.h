@@ -39,3 +39,8 @@ int dip_segment_header(void *buf, uint32_t width, uint32_t height, size_t stride
 
 /* CRC32C (Castagnoli), crc = 0 to begin; crc of the bytes before to go on. */
 uint32_t dip_crc32c(uint32_t crc, const void *data, size_t bytes);
+
+/* The checksum of a record: of its image and of the trailer up to where the checksum is. trailer:
+ * an image that is read in parts has its own checksum first. */
+uint32_t dip_record_crc32c(const void *image, size_t image_bytes, const struct dip_trailer *t);
+uint32_t dip_trailer_crc32c(uint32_t crc_of_image, const struct dip_trailer *t);

@@ -21,8 +21,7 @@ static enum dip_fault fault_of(const struct dip_reader *r, const struct dip_trai
 		if (t->flags != 0 || t->crc32c != 0)
 			return DIP_BAD_FLAGS;
 	} else if (image != NULL) {
-		*crc = dip_crc32c(0, image, r->image_bytes);
-		*crc = dip_crc32c(*crc, t, offsetof(struct dip_trailer, crc32c));
+		*crc = dip_record_crc32c(image, r->image_bytes, t);
 		if (*crc != t->crc32c)
 			return DIP_BAD_CRC;
 	}

@@ -24,7 +24,7 @@ static int checksum(
 		*crc = dip_crc32c(*crc, part, size);
 		at += size;
 	}
-	*crc = dip_crc32c(*crc, t, offsetof(struct dip_trailer, crc32c));
+	*crc = dip_trailer_crc32c(*crc, t);
 	return 0;
 }
 

@@ -68,14 +68,10 @@ static int replay_configure(
 bool replay_intact(const struct replay *r, const struct replay_record *record, const void *image,
 	const struct dip_trailer *t)
 {
-	uint32_t crc;
-
 	if (t->magic != DIP_TRAILER_MAGIC || t->seq != record->seq)
 		return false;
-	if ((t->flags & DIP_TRAILER_CRC) == 0)
-		return true;
-	crc = dip_crc32c(0, image, r->image_bytes);
-	return dip_crc32c(crc, t, offsetof(struct dip_trailer, crc32c)) == t->crc32c;
+	return (t->flags & DIP_TRAILER_CRC) == 0 ||
+	       dip_record_crc32c(image, r->image_bytes, t) == t->crc32c;
 }
 
 static bool read_whole(int fd, void *buf, size_t bytes, uint64_t offset)
