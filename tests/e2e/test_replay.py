@@ -2,6 +2,9 @@
 """dma_replay: an archived run as a source. What a replay decides and archives is what the live run
 did, bit by bit."""
 
+import contextlib
+import ctypes
+import mmap
 import os
 import re
 import shutil
@@ -76,7 +79,104 @@ def test_results_are_those_of_the_live_run(dip, way, workers):
         run = replay(dip, original.archive(), workers=workers, prefix=prefix, **options)
     assert run.due() == 300 == run.stats["dma_frames"] and run.stats["dma_gaps"] == 0
     assert run.results().read_bytes() == original.results().read_bytes()
-    assert ("pread instead" in run.stderr) == (way == "no uring")
+    assert run.stderr.count("pread instead") == (way == "no uring")
+    assert "page cache" not in run.stderr
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_records_of_the_results_are_those_of_the_live_run(dip, workers):
+    """With sums, margins and time stamps; only how long a decision took is of the run itself."""
+    npy = {"proc__results": "npy", "proc__sums": True}
+    original = live(dip, 300, faults="lost@17", **npy)
+    run = replay(dip, original.archive(), workers=workers, **npy)
+    before, after = np.load(original.results()), np.load(run.results())
+    assert before.dtype == after.dtype and len(before) == len(after) == 299
+    assert {"seq", "timestamp_ns", "sums", "margin", "latency_ns"} < set(before.dtype.names)
+    assert len(np.unique(before["sums"])) > 10
+    for field in before.dtype.names:
+        if field != "latency_ns":
+            assert before[field].tobytes() == after[field].tobytes(), field
+
+
+def resident(path):
+    """The share of a file's pages that are in the page cache."""
+    size = path.stat().st_size
+    with open(path, "rb") as file, mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ) as pages:
+        count = -(-size // mmap.PAGESIZE)
+        marks = (ctypes.c_ubyte * count)()
+        address = np.frombuffer(pages, np.uint8).ctypes.data
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(size), marks) == 0
+    return sum(mark & 1 for mark in marks) / count
+
+
+def forget(folder):
+    """Nothing of it is in the page cache any more."""
+    for path in sorted(folder.iterdir()):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def ring_info(pid):
+    """What the kernel says of a process's io_uring: [{name: value}], with the bytes of registered
+    memory as "bytes"."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        if os.readlink(entry) == "anon_inode:[io_uring]":
+            text = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(encoding="ascii")
+            info = dict(re.findall(r"^(\w+):\s*(\S+)", text, re.M))
+            buffers = text.partition("UserBufs")[2].partition("PollList")[0]
+            info["bytes"] = sum(int(size) for size in re.findall(
+                r"^\s*\d+:\s*0x[0-9a-f]+/(\d+)", buffers, re.M))
+            found.append(info)
+    return found
+
+
+def opened(pid, folder):
+    """[the flags] of the descriptors that a process has of files in a folder."""
+    flags = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if Path(os.readlink(entry)).parent == folder:
+                text = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(encoding="ascii")
+                flags.append(int(re.search(r"flags:\s*(\d+)", text)[1], 8))
+    return flags
+
+
+BIG = {"pois__row_start": 0, "pois__col_start": 0, "pois__row_end": 100, "pois__col_end": 100}
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_the_disk_fills_the_slabs(dip, direct):
+    """By io_uring, into memory that is registered and is the slabs, and past the page cache unless
+    told otherwise: afterwards the frames are not in it."""
+    original = live(dip, 200, "dma_sim0,width=200,height=200,cycle=3", **BIG)
+    folder = original.archive()
+    segment = next(folder.glob("*.npy"))
+    forget(folder)
+    if resident(segment) > 0.02:
+        pytest.skip("this file system forgets nothing: is it in memory?")
+    # What gives each frame its time is to read all of them and then wait.
+    run = replay(dip, folder, 0, start=True, direct=str(direct).lower(), dma__loop_frames=True,
+                 dma__pace_frames=True, main__slabs=64, depth=8, speed=0.2, **BIG)
+    dip.wait_for_results(run, 2)
+    rings, flags = ring_info(run.pid), opened(run.pid, folder)
+    assert len(rings) == 2  # one for each lcore that takes frames
+    # Slabs of a run that does not archive have no room for a trailer.
+    slab = -(-200 * 200 * 2 // 4096) * 4096
+    assert all(ring["bytes"] == 64 * slab for ring in rings)
+    assert all(int(ring["UserFiles"]) == 1 for ring in rings)
+    submitted = sum(int(ring["SqTail"]) for ring in rings)
+    assert submitted >= 8
+    assert any(flag & os.O_DIRECT for flag in flags) == direct
+    dip.stop(run)
+    # Trailers were read beforehand: a page of each record, of twenty.
+    if direct:
+        assert resident(segment) < 0.3
+    else:
+        assert "page cache" not in run.stderr  # it was asked for
+    assert run.stats["dma_missed"] == 0 and run.stats["dma_frames"] >= 8
 
 
 @pytest.mark.parametrize("shape", ["64x48", "64x32", "16x16", "300x200", "1x1"])
@@ -157,6 +257,20 @@ def test_raw_run(dip, index):
                  main__fps=300)
     assert run.results().read_bytes() == original.results().read_bytes()
     assert 0.49 <= run.stats["elapsed_sec"] < 1.2
+
+
+def test_without_o_direct(dip):
+    """Frames of 60 x 48 pixels do not begin where it wants them to: a line says so, once."""
+    original = live(dip, 150, SIM.replace("width=64", "width=60"), arch__format="raw")
+    run = replay(dip, original.archive(), width=60, height=48)
+    assert run.results().read_bytes() == original.results().read_bytes()
+    line = [line for line in run.stderr.splitlines() if "O_DIRECT" in line]
+    assert len(line) == 1 and line[0].endswith(
+        "O_DIRECT is not to be had for 1 of 1 segments; reading them through the page cache "
+        "instead")
+    run = replay(dip, original.archive(), width=60, height=48, direct="false")
+    assert run.results().read_bytes() == original.results().read_bytes()
+    assert "O_DIRECT" not in run.stderr
 
 
 def test_one_segment(dip):
@@ -258,6 +372,11 @@ def test_nothing_there(dip, tmp_path, run):
     refuse(dip, ["empty", "no segments", "expected"], tmp_path / "empty", by_name=False)
     refuse(dip, ["no path", "expected"], "")
     refuse(dip, ["speed=0", "out of range"], run, speed=0)
+    refuse(dip, ["speed=abc", "expected a number"], run, speed="abc")
+    refuse(dip, ["speed=nan", "expected a number"], run, speed="nan")
+    refuse(dip, ["verify=2", "expected true or false"], run, verify=2)
+    refuse(dip, ["sped=1", "unknown argument", "speed"], run, sped=1)
+    refuse(dip, ["faults=...seed:x", "no whole number"], run, faults="lost@1+seed:x")
     refuse(dip, ["depth=257", "256"], run, depth=257)
     (tmp_path / "text.npy").write_text("no segment")
     refuse(dip, ["text.npy"], tmp_path / "text.npy")

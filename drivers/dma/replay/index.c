@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <rte_log.h>
+
 #include "reader/run.h"
 #include "replay.h"
 
@@ -198,6 +200,20 @@ static int add_segment(struct replay *r, const char *path, uint64_t *run_id, boo
 	return add_records(r, s->reader, run_id, has_run_id, err);
 }
 
+/* The disk does not fill the slabs then. */
+static void tell_buffered(const struct replay *r)
+{
+	uint32_t buffered = 0;
+
+	for (uint32_t i = 0; i < r->segments; i++)
+		buffered += !r->segment[i].direct;
+	if (r->direct && buffered > 0)
+		rte_log(RTE_LOG_NOTICE, replay_log,
+			"%s: O_DIRECT is not to be had for %" PRIu32 " of %" PRIu32
+			" segments; reading them through the page cache instead\n",
+			r->path, buffered, r->segments);
+}
+
 /* Two descriptors for each segment. */
 static void allow_files(size_t segments)
 {
@@ -228,5 +244,7 @@ int replay_index(struct replay *r, struct dip_error *err)
 	if (ret == 0 && r->records == 0)
 		ret = dip_fail(
 			err, EINVAL, "%s: a run without frames; expected one with some", r->path);
+	if (ret == 0)
+		tell_buffered(r);
 	return ret;
 }

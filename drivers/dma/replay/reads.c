@@ -11,8 +11,6 @@
 
 #define BLOCK 4096
 
-RTE_LOG_REGISTER(replay_log, dip.replay, NOTICE);
-
 /* A record is read from its begin, trailer and all, straight into the slab, which has room for it:
  * the disk's own DMA fills the frame. Under O_DIRECT whole blocks are read; where the last one would
  * leave the slab, the trailer stays unread and is not checked. */
@@ -25,6 +23,7 @@ struct one_read {
 struct replay_queue {
 	struct io_uring ring;
 	unsigned int buffers; /* registered: the chunks of the pool */
+	bool files;           /* registered: all segments, by their place in the run */
 	const struct dip_frame_pool *pool;
 	bool to_submit;
 	struct one_read read[DIP_FLIGHTS];
@@ -46,6 +45,29 @@ static void register_buffers(struct replay_queue *q, const struct dip_frame_pool
 	free(iov);
 }
 
+/* Looked up once, not with each read. A kernel that does not take so many reads by descriptor. */
+static void register_files(struct replay_queue *q, const struct replay *r)
+{
+	int *fds = calloc(r->segments, sizeof(*fds));
+
+	if (fds == NULL)
+		return;
+	for (uint32_t i = 0; i < r->segments; i++)
+		fds[i] = r->segment[i].fd;
+	q->files = io_uring_register_files(&q->ring, fds, r->segments) == 0;
+	free(fds);
+}
+
+/* Completions wait until they are asked for, rather than interrupt the lcore; a flag says that there
+ * are some. Kernels before 5.19 do without. */
+static int init_ring(struct io_uring *ring, unsigned int depth)
+{
+	int ret = io_uring_queue_init(
+		depth, ring, IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG);
+
+	return ret == -EINVAL ? io_uring_queue_init(depth, ring, 0) : ret;
+}
+
 static struct replay_queue *create_queue(const struct replay *r, const struct dip_frame_pool *pool)
 {
 	struct replay_queue *q = calloc(1, sizeof(*q));
@@ -53,7 +75,7 @@ static struct replay_queue *create_queue(const struct replay *r, const struct di
 
 	if (q == NULL)
 		return NULL;
-	ret = io_uring_queue_init(r->depth, &q->ring, 0);
+	ret = init_ring(&q->ring, r->depth);
 	if (ret < 0) {
 		rte_log(RTE_LOG_NOTICE, replay_log,
 			"io_uring is not to be had here: %s; reading with pread instead\n",
@@ -63,6 +85,7 @@ static struct replay_queue *create_queue(const struct replay *r, const struct di
 	}
 	q->pool = pool;
 	register_buffers(q, pool);
+	register_files(q, r);
 	return q;
 }
 
@@ -108,15 +131,17 @@ static int prepare(struct replay *r, struct replay_queue *q, unsigned int slot)
 	const struct replay_segment *s = &r->segment[one->record->segment];
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&q->ring);
 	uint64_t offset = dip_reader_offset(s->reader, one->record->slot) + one->done;
-	int chunk = chunk_of(q, one->to);
+	int chunk = chunk_of(q, one->to), fd = q->files ? (int)one->record->segment : s->fd;
 
 	if (sqe == NULL)
 		return -EBUSY;
 	if (chunk >= 0)
 		io_uring_prep_read_fixed(
-			sqe, s->fd, one->to + one->done, one->bytes - one->done, offset, chunk);
+			sqe, fd, one->to + one->done, one->bytes - one->done, offset, chunk);
 	else
-		io_uring_prep_read(sqe, s->fd, one->to + one->done, one->bytes - one->done, offset);
+		io_uring_prep_read(sqe, fd, one->to + one->done, one->bytes - one->done, offset);
+	if (q->files)
+		sqe->flags |= IOSQE_FIXED_FILE;
 	io_uring_sqe_set_data64(sqe, slot);
 	q->to_submit = true;
 	return 0;

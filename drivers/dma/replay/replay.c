@@ -7,7 +7,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rte_log.h>
+
 #include "replay.h"
+
+RTE_LOG_REGISTER(replay_log, dip.replay, NOTICE);
 
 #define ARGUMENT(...) DIP_SOURCE_ARGUMENT(dma_replay, struct replay, __VA_ARGS__)
 

@@ -27,6 +27,8 @@ struct replay_segment {
 
 struct replay_queue;
 
+extern int replay_log; /* the log type, for rte_log */
+
 struct replay {
 	/* arguments */
 	char *path;
