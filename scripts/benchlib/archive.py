@@ -88,18 +88,22 @@ def _tool(options):
     return options.build / "app/archive/dma-image-archive"
 
 
+def small_grid():
+    """Sites that fit into 64 x 64 pixels."""
+    return [f"pois.{key}={value}" for key, value in
+            zip(("row_start", "col_start", "row_end", "col_end"), (2, 2, 62, 62))]
+
+
 def settings(shape, checksum):
     """What is archived: every frame, however long the source must wait."""
-    grid = [f"pois.{key}={value}" for key, value in
-            zip(("row_start", "col_start", "row_end", "col_end"), (2, 2, 62, 62))]
     return ["main.nth_archive=1", "main.overrun=block", f"main.slabs={slabs(shape)}",
             "dma.pace_frames=false", "proc.results=none", "lcores.idle=busy",
             f"arch.uring_qd={shape.depth}", f"arch.max_inflight={2 * shape.depth * gathered(shape)}",
             f"arch.io_buffer_bytes={GATHER}", f"arch.block_bytes={BLOCK}",
-            f"arch.checksum={str(checksum).lower()}", *(grid if shape.height < 300 else [])]
+            f"arch.checksum={str(checksum).lower()}", *(small_grid() if shape.height < 300 else [])]
 
 
-def _settle():
+def settle():
     """What others wrote, and the freeing of what we wrote, shall not disturb the next run."""
     os.sync()
     time.sleep(0.5)
@@ -156,7 +160,7 @@ def _program_run(options, name, shape, folder, workers, more, checksum=True):
         threads.look)
     result = figures(report, shape, threads, kernel_seconds_since(before))
     verify(options, folder / report["outputs"]["archive"], report["stats"]["arch_frames"])
-    _settle()
+    settle()
     return result
 
 
@@ -174,7 +178,7 @@ def _limit_run(options, name, depth, block, batch, folder, sync_every=0):
     huge = on_hugepages(options, 2 * block * depth // 2**20)
     rate = fio.write(name, folder / "fio.dat", options.seconds, block, depth, batch,
                      int(FASTEST * options.seconds), cpus(options)[:2][-1], huge, sync_every)
-    _settle()
+    settle()
     return rate
 
 
@@ -254,7 +258,7 @@ def _show_cpu(rows, what):
 def _measure(options, shape, folder):
     # A few: they stay in a cache, so that the source is not what limits.
     source = random_frames(folder / shape_name(shape), shape.width, shape.height, 4)
-    _settle()
+    settle()
     results = alternate(_runs(options, shape, folder), options.repeat)
     shutil.rmtree(source)
     print(f"archive {shape_name(shape)}: {shape.depth} writes in flight, {gathered(shape)} frames "

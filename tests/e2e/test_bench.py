@@ -19,7 +19,7 @@ import harness
 
 SCRIPTS = harness.ROOT / "scripts"
 sys.path.insert(0, str(SCRIPTS))
-from benchlib import archive, common, detect, threads  # noqa: E402
+from benchlib import archive, common, detect, replay, threads  # noqa: E402
 
 pytestmark = pytest.mark.tool
 
@@ -29,8 +29,9 @@ import json, os, sys
 out = next((a[21:] for a in sys.argv if a.startswith("arch.arch_output_dir=")), None)
 if out:
     os.makedirs(out + "/run")
+    open(out + "/run/frames_000000.npy", "w").close()
 json.dump({"stats": {"arch_frames": 1000, "dma_frames": LOST + 1000, "arch_fps": 2000.0,
-                     "proc_fps": 50.0},
+                     "proc_frames": 1000, "dma_missed": MISSED, "proc_fps": FPS},
            "latency": {"archived": {"max_ns": 5000000}},
            "lcores": [{"role": "control", "busy": 0.0}, {"role": "ingest+process", "busy": 0.25},
                       {"role": "archive", "busy": 0.02}],
@@ -63,8 +64,12 @@ print(json.dumps({"kernel": "avx512" if kernel == "auto" else kernel,
     "bin/fio": """
 import sys
 path = next(a[11:] for a in sys.argv if a.startswith("--filename="))
-open(path, "x").write("x")
-print('{"jobs": [{"write": {"io_bytes": 450560000, "runtime": 1000}}]}')
+if "--rw=write" in sys.argv:
+    open(path, "x").write("x")
+else:
+    open(path)
+rate = '{"io_bytes": 450560000, "runtime": 1000}'
+print('{"jobs": [{"write": %s, "read": %s}]}' % (rate, rate))
 sys.exit(FIO)
 """,
 }
@@ -72,7 +77,7 @@ sys.exit(FIO)
 
 def stand_ins(folder, **values):
     """A build folder of programs that answer as if they had worked, but for what values say."""
-    values = {"LOST": 0, "STATUS": 0, "FOUND": 1000, "VERIFY": 0, "FIO": 0,
+    values = {"LOST": 0, "MISSED": 0, "FPS": 50.0, "STATUS": 0, "FOUND": 1000, "VERIFY": 0, "FIO": 0,
               "DETECT": 0, "WORST": 1.4, **values}
     for name, text in FAKE.items():
         path = folder / name
@@ -100,6 +105,7 @@ def bench(folder, *args, build=None, path=None):
 
 SHORT = ("--seconds", 0.1, "--repeat", 1)
 ARCHIVE = ("archive", "--shapes", "300x300", *SHORT)
+REPLAY = ("replay", "--shapes", "300x300", *SHORT)
 
 
 @pytest.mark.parametrize("args, text", [
@@ -144,6 +150,47 @@ def test_a_bad_run_fails_it(tmp_path, values, text):
     assert not (tmp_path / "figures.json").exists()
 
 
+@pytest.mark.parametrize("values, text", [
+    ({"LOST": 1}, "1000 frames decided of 1001 replayed, 0 missed; expected all"),
+    ({"MISSED": 2}, "1000 frames decided of 1000 replayed, 2 missed; expected all"),
+    ({"STATUS": 1}, "replay 300x300, archive: exit status 1"),
+    ({"FIO": 1}, "replay 300x300, fio: exit status 1"),
+])
+def test_a_bad_replay_fails_it(tmp_path, values, text):
+    stand_ins(tmp_path / "build", **values)
+    status, _, stderr = bench(tmp_path, *REPLAY, "--json", tmp_path / "figures.json")
+    assert status == 1 and text in stderr
+    assert not (tmp_path / "figures.json").exists()
+
+
+def test_the_figures_of_the_replay(tmp_path):
+    stand_ins(tmp_path / "build", FPS=2000.0)
+    status, stdout, stderr = bench(tmp_path, *REPLAY, "--repeat", 2, "--json",
+                                   tmp_path / "figures.json")
+    assert (status, stderr) == (0, "")
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    figures = report["replay"]["300x300"]["speed"]
+    # 2,000 records of 180,224 bytes a second against 450,560,000 bytes.
+    assert figures["program"]["values"] == [pytest.approx(0.360448)] * 2
+    assert figures["fio, ratio"]["median"] == pytest.approx(0.8)
+    assert figures["bar"] == {"value": pytest.approx(0.8), "limit": 0.9, "passed": False}
+    assert figures["busy"]["median"] == 0.25
+    assert "ratio to fio >= 0.9" in stdout and "MISS" in stdout
+    # The same file, blocks and depth; and each frame is checked.
+    limit = report["commands"]["replay 300x300, fio"]
+    for part in ("/run/frames_000000.npy ", "--rw=read", "--bs=180224", "--iodepth=64",
+                 "--offset=4096", "--size=180224000", "--direct=1", "--readonly"):
+        assert part in limit
+    assert "depth=64,verify=true" in report["commands"]["replay 300x300"]
+    assert "verify=false" in report["commands"]["replay 300x300, not verified"]
+
+
+def test_a_replay_that_is_fast_enough(tmp_path):
+    stand_ins(tmp_path / "build", FPS=2300.0)
+    status, stdout, _ = bench(tmp_path, *REPLAY)
+    assert status == 0 and "MISS" not in stdout
+
+
 @pytest.mark.skipif(len(harness.cpus()) < 2, reason="one CPU: the archiver has none of its own")
 def test_the_figures_of_the_archive(tmp_path):
     stand_ins(tmp_path / "build")
@@ -166,7 +213,7 @@ def test_the_figures_of_the_archive(tmp_path):
     assert "main.nth_archive=1" in report["commands"]["archive 300x300"]
     assert "arch.checksum=false" in report["commands"]["archive 300x300, no checksum"]
     # As often as the program: every second, in blocks.
-    assert "--fdatasync=2000 " in report["commands"]["archive 300x300, fio, synced"]
+    assert "--fdatasync=2000" in report["commands"]["archive 300x300, fio, synced"].split()
     assert "sync_interval_ms" not in report["commands"]["archive 300x300, synced"]
     assert figures["speed"]["fio, synced, ratio"]["median"] == pytest.approx(0.8)
     assert "expected 4 GB or more" in stdout
@@ -240,6 +287,12 @@ def test_shapes():
              for name, shape in archive.SHAPES.items()}
     assert sizes == {"300x300": (180224, 1), "64x64": (12288, 21), "2048x2048": (8392704, 1),
                      "4096x4096": (33558528, 1)}
+
+
+def test_blocks_of_a_replay():
+    """Where the image fills whole pages, a slab has no room for the trailer."""
+    assert {name: replay.block(shape) for name, shape in archive.SHAPES.items()} == {
+        "300x300": 180224, "64x64": 8192, "2048x2048": 8388608, "4096x4096": 33554432}
 
 
 def test_bars():
@@ -321,6 +374,23 @@ def test_the_real_programs(tmp_path):
     rates = [speed[name]["median"] for name in ("program", "fio", "fio, one at a time",
                                                 "fio, as gathered")]
     assert all(0.001 < rate < 100 for rate in rates)
+
+
+def test_the_real_replay(tmp_path):
+    if harness.program() is None:
+        pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
+    if shutil.which("fio") is None:
+        pytest.skip("fio is not installed; scripts/setup")
+    if shutil.disk_usage(tmp_path).free < 3e9:
+        pytest.skip("less than 3 GB free")
+    status, stdout, stderr = bench(
+        tmp_path, "replay", "--shapes", "300x300", "--seconds", 0.3, "--repeat", 1, "--json",
+        tmp_path / "figures.json", build=Path(harness.program()).parents[1])
+    assert (status, stderr) == (0, ""), stdout
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
+    speed = report["replay"]["300x300"]["speed"]
+    assert all(0.001 < speed[name]["median"] < 100 for name in (
+        "program", "fio", "fio, one at a time", "not verified"))
 
 
 def test_the_real_kernels(tmp_path):
