@@ -52,7 +52,7 @@ COUNTERS = (
     ("dma_gaps", "frames",
      "numbers that the run replayed does not have"),
     ("dma_damaged", "frames",
-     "of those missed, damaged in the run replayed"),
+     "of those missed, damaged in what is played"),
     ("dma_faults", "faults",
      "faults on demand that were played"),
     ("proc_offered", "frames",

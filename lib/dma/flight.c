@@ -47,6 +47,7 @@ static void reap(struct dip_source *s, uint16_t queue)
 
 	for (unsigned int i = 0; i < n; i++) {
 		q->flight[landed[i].slot].result = landed[i].result;
+		q->flight[landed[i].slot].ticks = landed[i].ticks;
 		q->flight[landed[i].slot].landed = true;
 	}
 }
@@ -71,7 +72,11 @@ unsigned int dip_flights_land(
 			dip_source_lose(s, &s->counters[queue], f->frame, f->result);
 			continue;
 		}
+		if (f->ticks > 0)
+			f->taken.begin = now - f->ticks;
 		dip_source_arrive(s, queue, f->frame, &f->taken, now);
+		q->arrived = RTE_MAX(q->arrived, f->frame->tsc);
+		f->frame->tsc = q->arrived;
 		frames[n++] = f->frame;
 	}
 	return n;

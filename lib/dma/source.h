@@ -16,6 +16,9 @@
 struct dip_landed {
 	unsigned int slot;
 	int result; /* 0; -EBADMSG: damaged, this frame is lost; else the device has failed */
+	/* TSC ticks that the transfer took, when it was not under way from its begin until now: the
+	 * poll's own delay is not the device's. 0: it was. */
+	uint64_t ticks;
 };
 
 struct dip_mover {

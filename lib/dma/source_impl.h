@@ -31,7 +31,8 @@ struct dip_taken {
 struct dip_flight {
 	struct dip_frame *frame;
 	struct dip_taken taken;
-	int result; /* 0 or a negative errno, once it has landed */
+	int result;     /* 0 or a negative errno, once it has landed */
+	uint64_t ticks; /* as in struct dip_landed */
 	bool landed;
 };
 
@@ -41,6 +42,7 @@ struct dip_queue {
 	struct dip_fault_state faults;
 	/* In order of seq: flight[first % DIP_FLIGHTS] .. flight[(last - 1) % DIP_FLIGHTS]. */
 	uint32_t first, last;
+	uint64_t arrived; /* the latest of them, TSC ticks: none behind it came earlier */
 	struct dip_flight flight[DIP_FLIGHTS];
 } __rte_cache_aligned;
 

@@ -26,7 +26,7 @@ static const struct dip_metric rows[] = {
 	ROW(bytes, "bytes", "bytes of pixels delivered"),
 	ROW(errors, "polls", "dequeues that failed"),
 	ROW(gaps, "frames", "numbers that the run replayed does not have"),
-	ROW(damaged, "frames", "of those missed, damaged in the run replayed"),
+	ROW(damaged, "frames", "of those missed, damaged in what is played"),
 	ROW(faults, "faults", "faults on demand that were played"),
 };
 

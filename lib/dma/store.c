@@ -10,12 +10,17 @@
 
 #define HUGEPAGE ((size_t)2 << 20)
 
+size_t dip_store_stride(size_t frame_bytes)
+{
+	return RTE_ALIGN_CEIL(frame_bytes, (size_t)RTE_CACHE_LINE_SIZE);
+}
+
 /* Ordinary memory in large pages where the kernel has them: what the "camera" sees costs no
  * hugepage of the pool. */
 int dip_store_create(
 	struct dip_store *store, uint64_t count, size_t frame_bytes, struct dip_error *err)
 {
-	size_t stride = RTE_ALIGN_CEIL(frame_bytes, (size_t)RTE_CACHE_LINE_SIZE), bytes;
+	size_t stride = dip_store_stride(frame_bytes), bytes;
 	void *frames = MAP_FAILED;
 
 	if (!__builtin_mul_overflow(count, stride, &bytes) && bytes <= SIZE_MAX - HUGEPAGE) {

@@ -15,6 +15,9 @@ struct dip_store {
 	uint64_t count;
 };
 
+/* Bytes from one frame to the next. */
+size_t dip_store_stride(size_t frame_bytes);
+
 /* Room for count frames of frame_bytes. Returns 0, or -ENOMEM with *err. */
 int dip_store_create(
 	struct dip_store *store, uint64_t count, size_t frame_bytes, struct dip_error *err);

@@ -79,6 +79,14 @@ uint32_t dip_npy_set_height(const struct dip_npy_set *set);
 int dip_npy_set_read(
 	struct dip_npy_set *set, uint64_t index, uint16_t *pixels, struct dip_error *err);
 
+/* Ask the system to have frame index in memory soon; what goes wrong shows when it is read. Same
+ * thread. */
+void dip_npy_set_expect(struct dip_npy_set *set, uint64_t index);
+
+/* The largest stack that the set would hold whole, bytes: one in Fortran order. *name: its file. 0:
+ * none. */
+uint64_t dip_npy_set_whole_bytes(const struct dip_npy_set *set, const char **name);
+
 /* NULL is allowed. */
 void dip_npy_set_close(struct dip_npy_set *set);
 

@@ -178,25 +178,52 @@ static int refuse_negative(
 		f->name, n, i / f->header.width, i % f->header.width, (int16_t)pixels[i]);
 }
 
+/* The file that frame index is in. */
+static size_t file_of(const struct dip_npy_set *set, uint64_t index)
+{
+	size_t file = 0, end = set->count;
+
+	while (end - file > 1) {
+		size_t mid = file + (end - file) / 2;
+
+		if (set->files[mid].first <= index)
+			file = mid;
+		else
+			end = mid;
+	}
+	return file;
+}
+
+void dip_npy_set_expect(struct dip_npy_set *set, uint64_t index)
+{
+	size_t file = file_of(set, index);
+	const struct npy_file *f = &set->files[file];
+	uint64_t bytes = f->header.data_bytes / f->header.frames,
+		 at = f->header.data_offset + (index - f->first) * bytes;
+	int fd = set->fd;
+
+	if (file != set->fd_file)
+		fd = open(f->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return;
+	posix_fadvise(fd, (off_t)at, (off_t)bytes, POSIX_FADV_WILLNEED);
+	if (file != set->fd_file)
+		close(fd);
+}
+
 int dip_npy_set_read(
 	struct dip_npy_set *set, uint64_t index, uint16_t *pixels, struct dip_error *err)
 {
 	const bool big_host = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__;
-	size_t file = 0, end = set->count, mid;
 	const struct npy_file *f;
+	size_t file;
 	bool big;
 	int rc;
 
 	if (index >= set->frames)
 		return dip_fail(err, EINVAL, "%s: frame %" PRIu64 " of %" PRIu64 " asked for",
 			set->files[0].name, index, set->frames);
-	while (end - file > 1) {
-		mid = file + (end - file) / 2;
-		if (set->files[mid].first <= index)
-			file = mid;
-		else
-			end = mid;
-	}
+	file = file_of(set, index);
 	f = &set->files[file];
 	index -= f->first;
 	rc = (f->header.fortran_order ? read_fortran : read_c)(set, file, index, pixels, err);

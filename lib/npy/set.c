@@ -166,6 +166,22 @@ uint32_t dip_npy_set_height(const struct dip_npy_set *set)
 	return set->files[0].header.height;
 }
 
+uint64_t dip_npy_set_whole_bytes(const struct dip_npy_set *set, const char **name)
+{
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < set->count; i++) {
+		const struct npy_file *f = &set->files[i];
+
+		if (f->header.fortran_order && f->header.frames > 1 &&
+			f->header.data_bytes > most) {
+			most = f->header.data_bytes;
+			*name = f->name;
+		}
+	}
+	return most;
+}
+
 void dip_npy_set_close(struct dip_npy_set *set)
 {
 	if (set == NULL)

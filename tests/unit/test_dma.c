@@ -20,6 +20,7 @@
 
 static char folder[64] = "/tmp/dip,dma=%41_XXXXXX";
 static char file_args[256];
+static char stream_args[256 + 32]; /* the same with room for 5 of its frames, of 512 bytes each */
 
 static uint16_t pixel(uint64_t frame, uint32_t i)
 {
@@ -70,6 +71,7 @@ static int setup(void **state)
 	 * stays. */
 	snprintf(file_args, sizeof(file_args), "path=/tmp/dip%%2cdma%%3D%%2541_%s",
 		strrchr(folder, '_') + 1);
+	snprintf(stream_args, sizeof(stream_args), "%s,preload_bytes=2999", file_args);
 	return eal_start(state);
 }
 
@@ -251,6 +253,7 @@ static void test_selftests(void **state)
 		int want;
 	} devices[] = {
 		{"dma_file0", file_args, 0},
+		{"dma_file0", stream_args, 0},
 		{"dma_null0", "", 0},
 		{"dma_null1", "width=1,height=1,frames=3", 0},
 		{"dma_error0", "", 0},
@@ -393,10 +396,11 @@ static uint64_t drain(const struct rig *r, bool compare)
 
 static void check_end(const char *args, const struct dip_dma_conf *conf, uint64_t want)
 {
+	bool file = args == file_args || args == stream_args;
 	struct rig r;
 
-	open_started(&r, args == file_args ? "dma_file0" : "dma_null0", args, conf);
-	assert_int_equal(drain(&r, args == file_args), want);
+	open_started(&r, file ? "dma_file0" : "dma_null0", args, conf);
+	assert_int_equal(drain(&r, file), want);
 	assert_int_equal(xstat(&r, "frames"), want);
 	assert_int_equal(xstat(&r, "missed"), 0);
 	assert_int_equal(*dip_dma_next_seq(r.id), want);
@@ -414,6 +418,10 @@ static void test_end(void **state)
 	check_end(file_args,
 		&(struct dip_dma_conf){.fps = 20000, .loop = true, .limit = 500, .block = true},
 		500);
+	check_end(stream_args, &(struct dip_dma_conf){.fps = 0}, STACK);
+	check_end(stream_args, &(struct dip_dma_conf){.loop = true, .limit = 1000}, 1000);
+	check_end(stream_args, &(struct dip_dma_conf){.limit = 3}, 3);
+	check_end(stream_args, &(struct dip_dma_conf){.fps = 5000, .block = true}, STACK);
 	check_end("frames=100", &(struct dip_dma_conf){.fps = 0}, 100);
 	check_end("frames=100", &(struct dip_dma_conf){.loop = true, .limit = 12345}, 12345);
 	check_end("", &(struct dip_dma_conf){.limit = 54321}, 54321);
@@ -826,6 +834,10 @@ static void test_queues(void **state)
 	conf.fps = 100000;
 	conf.limit = 50000;
 	check_queues("dma_file0", file_args, &conf);
+	conf.limit = 10000;
+	check_queues("dma_file0", stream_args, &conf);
+	conf = (struct dip_dma_conf){.queues = EAL_WORKERS, .limit = 10000, .loop = true};
+	check_queues("dma_file0", stream_args, &conf);
 }
 
 static void test_devices(void **state)
