@@ -13,6 +13,7 @@
 #define MAX_BYTES ((size_t)1 << 20)
 #define MAX_LINES ((size_t)65535)
 #define MAX_DEPTH 10
+#define READ_BYTES ((size_t)16384)
 
 struct scan {
 	struct dip_config_text *out;
@@ -248,14 +249,22 @@ static int read_whole(const char *name, size_t most, char **text, size_t *len)
 	FILE *f = fopen(name, "re");
 	if (!f)
 		return -errno;
-	char *all = malloc(most + 1);
-	if (!all)
-		rc = -ENOMEM;
-	else if (!fstat(fileno(f), &st) && S_ISDIR(st.st_mode))
+	char *all = NULL;
+	size_t size = 0, got = 1;
+	*len = 0;
+	if (!fstat(fileno(f), &st) && S_ISDIR(st.st_mode))
 		rc = -EISDIR;
-	else if ((*len = fread(all, 1, most + 1, f)) > most)
+	/* One more than is allowed shows that there is too much; room for the zero behind it. */
+	while (!rc && got > 0 && *len <= most) {
+		rc = grow((void **)&all, *len + READ_BYTES + 1, &size, 1);
+		if (rc)
+			break;
+		got = fread(all + *len, 1, READ_BYTES, f);
+		*len += got;
+	}
+	if (!rc && *len > most)
 		rc = -EFBIG;
-	else if (ferror(f))
+	else if (!rc && ferror(f))
 		rc = -EIO;
 	fclose(f);
 	if (rc) {
@@ -284,9 +293,8 @@ static int scan_file(struct scan *s, char *name, const char *from)
 	s->line = 1;
 	int rc = read_whole(name, max_bytes(t), &text, &len);
 	if (rc)
-		return dip_fail(s->err, -rc,
-			"%s%s: cannot be read: %s; expected a %s", from, name, strerror(-rc),
-			kind(t));
+		return dip_fail(s->err, -rc, "%s%s: cannot be read: %s; expected a %s", from, name,
+			strerror(-rc), kind(t));
 	s->p = text;
 	if (strlen(text) != len)
 		rc = dip_fail(s->err, EINVAL, "%s%s: has a zero byte at offset %zu; expected text",

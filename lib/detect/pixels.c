@@ -62,6 +62,21 @@ static int mark(const struct dip_pixels_conf *conf, double row, double col, uint
 	return 0;
 }
 
+/* 0 or not, for each pixel. */
+static int mark_mask(const struct dip_pixels_conf *conf, const double *values, uint8_t *hot,
+	struct dip_error *err)
+{
+	for (size_t i = 0; i < (size_t)conf->height * conf->width; i++) {
+		if (isnan(values[i]))
+			return dip_fail(err, EINVAL,
+				"pois.hot_pixels: %.400s: row %zu, column %zu: found %g, expected "
+				"0, or 1 for a hot pixel; write one of them there",
+				conf->hot_pixels, i / conf->width, i % conf->width, values[i]);
+		hot[i] = values[i] != 0;
+	}
+	return 0;
+}
+
 static int mark_array(const struct dip_pixels_conf *conf, uint8_t *hot, struct dip_error *err)
 {
 	static const char key[] = "pois.hot_pixels";
@@ -72,8 +87,7 @@ static int mark_array(const struct dip_pixels_conf *conf, uint8_t *hot, struct d
 	if (ret < 0)
 		return ret;
 	if (rows == conf->height && columns == conf->width) {
-		for (uint64_t i = 0; i < rows * columns; i++)
-			hot[i] = values[i] != 0;
+		ret = mark_mask(conf, values, hot, err);
 	} else if (columns == 2) {
 		for (uint64_t i = 0; ret == 0 && i < rows; i++)
 			ret = mark(conf, values[2 * i], values[2 * i + 1], hot, err);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 #include "detect/threshold.h"
 
@@ -145,6 +146,12 @@ static int check_lambda(
 		group, key, lambda, LAMBDA_MAX, what);
 }
 
+/* What a message calls the other keys by: those of a site need not say once more where they are. */
+static const char *also(const char *group)
+{
+	return strcmp(group, "pois.") == 0 ? group : "";
+}
+
 static int check_prior(const struct dip_prior *p, const char *group, struct dip_error *err)
 {
 	if (check_lambda(group, "lambda_empty", "an empty", p->lambda_empty, err) < 0 ||
@@ -155,7 +162,7 @@ static int check_prior(const struct dip_prior *p, const char *group, struct dip_
 			"%slambda_occ: found %.12g, expected more than "
 			"%slambda_empty = %.12g; an occupied site is the brighter one, "
 			"check whether the two are swapped",
-			group, p->lambda_occ, group, p->lambda_empty);
+			group, p->lambda_occ, also(group), p->lambda_empty);
 	if (!(p->fill > 0.0 && p->fill < 1.0))
 		return dip_fail(err, EINVAL,
 			"%sfill: found %.12g, expected a fraction above 0 and below 1; set it to "
@@ -184,15 +191,17 @@ int dip_threshold_poisson(const struct dip_prior *p, const char *group, struct d
 			"%sfill: found %.12g, which with %slambda_empty = %.12g and %slambda_occ = "
 			"%.12g gives T = 0, so that every site is occupied whatever it counts; "
 			"expected less, or a %sfp_target below 1",
-			group, p->fill, group, p->lambda_empty, group, p->lambda_occ, group);
+			group, p->fill, also(group), p->lambda_empty, also(group), p->lambda_occ,
+			also(group));
 	if (t > p->max_k)
 		return dip_fail(err, EINVAL,
-			"pois.max_k: found %" PRIu64
+			"%spois.max_k: found %" PRIu64
 			", expected at least the threshold T = %" PRIu64
 			" that %slambda_empty = %.12g, %slambda_occ = %.12g, %sfill = %.12g and "
 			"%sfp_target = %.12g ask for; raise pois.max_k to %" PRIu64 " or more",
-			p->max_k, t, group, p->lambda_empty, group, p->lambda_occ, group, p->fill,
-			group, p->fp_target, t);
+			also(group)[0] != '\0' ? "" : group, p->max_k, t, also(group),
+			p->lambda_empty, also(group), p->lambda_occ, also(group), p->fill,
+			also(group), p->fp_target, t);
 	out->t = t;
 	out->false_positive = dip_poisson_at_least(t, p->lambda_empty);
 	out->false_negative = dip_poisson_below(t, p->lambda_occ);

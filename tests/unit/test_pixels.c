@@ -99,7 +99,7 @@ static void test_hot_lists(void **state)
 static void test_hot_files(void **state)
 {
 	static const double list[] = {0, 1, 2, 3, 0, 1};
-	static const double odd[HEIGHT * WIDTH] = {0, NAN, -1, 0.5, -0.0};
+	static const double odd[HEIGHT * WIDTH] = {0, INFINITY, -1, 0.5, -0.0};
 
 	(void)state;
 	check_hot(fixture_npy("h.npy", "|b1", "False", "(3, 4)", "\0\0\0\1\0\0\0\0\1\0\0\0", 12),
@@ -108,7 +108,7 @@ static void test_hot_files(void **state)
 		"100000010000");
 	check_hot(
 		fixture_npy("h.npy", "<f8", "False", "(3, 2)", list, sizeof(list)), "010000000001");
-	/* Not 0, whatever it is instead; nothing can be told of a pixel marked by NaN. */
+	/* Not 0, whatever it is instead. */
 	check_hot(fixture_npy("h.npy", "<f8", "False", "(3, 4)", odd, sizeof(odd)), "011100000000");
 }
 
@@ -173,6 +173,7 @@ static void test_refused_hot(void **state)
 		{0, NAN, "column nan"}, {INFINITY, 0, "row inf"}, {1e300, 0, "row 1e+300"}};
 	static const char *const lists[] = {"1", "1:", ":1", "1;2", "1:2;", "1:2 1:3", "a:b",
 		"-1:2", "1:2,,1:3", ",", "1:2, x", "+1:2", "1:2:3", "map.np", "1 2"};
+	static const double unknown[HEIGHT * WIDTH] = {0, 1, 0, 0, 0, 0, NAN};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(outside); i++) {
@@ -189,6 +190,8 @@ static void test_refused_hot(void **state)
 	HOT(fixture_npy("h.npy", "<f8", "False", "(4, 3)", map, sizeof(map)), -EINVAL, "(4, 3)",
 		"(3, 4)", "(N, 2)");
 	HOT(fixture_file("none.npy"), -ENOENT, "/none.npy");
+	HOT(fixture_npy("h.npy", "<f8", "False", "(3, 4)", unknown, sizeof(unknown)), -EINVAL,
+		"/h.npy: row 1, column 2: found nan, expected 0, or 1");
 }
 
 #define IN_DIR(f) cmocka_unit_test_setup_teardown(f, fixture_open, fixture_close)

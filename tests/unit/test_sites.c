@@ -220,7 +220,8 @@ static void test_errors(void **state)
 			"fill: found 2, expected a fraction"},
 		{HEAD "sites = ( { row = 1; col = 1; h = 1; w = 1; lambda_empty = 900.0; "
 		      "lambda_occ = 1200.0; fill = 1e-30; } );",
-			"pois.max_k: found 1000"},
+			":2: sites[0], site 0 \"\": pois.max_k: found 1000, expected at least the "
+			"threshold T = 1"},
 		{HEAD "sites = ( { row = 1; col = 1; h = 1; w = 1; lambda_occ = 1.0; "
 		      "false_positive = "
 		      "1.5; } );",
