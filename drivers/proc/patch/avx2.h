@@ -14,14 +14,10 @@
 #define LANES 16  /* pixels of a vector */
 #define VECTORS 4 /* columns of vectors held in registers at once */
 
-void patch_boxes_add_avx2(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, struct patch_columns *columns);
-void patch_boxes_fold_avx2(
-	const struct patch_job *job, const struct patch_columns *columns, uint32_t *sums);
-void patch_strip_add_avx2(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, struct patch_columns *columns);
-void patch_strip_fold_avx2(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, int32_t *sums);
+void patch_boxes_avx2(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+	const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step);
+void patch_strips_avx2(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+	const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step);
 void patch_singles_avx2(
 	const struct patch *patch, const struct patch_job *job, const uint16_t *pixels, void *sums);
 
@@ -60,6 +56,39 @@ AVX2 INLINE __m256i load_some(const uint16_t *p, const uint16_t *end, uint32_t c
 	if (__builtin_expect(end - p < LANES, 0))
 		return load_tail(p, count);
 	return _mm256_and_si256(_mm256_loadu_si256((const __m256i *)p), mask);
+}
+
+/* The last vector of a strip of w columns. It ends with the strip and overlaps the one before; beyond
+ * the strip is often another line of the cache. That needs two vectors, and pairs of columns where they
+ * are in the others; else its `count` pixels are read as the frame allows. */
+struct tail {
+	uint32_t col; /* its first column, even */
+	uint32_t count;
+	__m256i mask;
+};
+
+AVX2 INLINE struct tail tail_of(uint32_t w, uint32_t vectors)
+{
+	uint32_t col = (vectors - 1) * LANES;
+
+	if (vectors > 1 && w % 2 == 0)
+		return (struct tail){.col = w - LANES, .count = LANES, .mask = first16(LANES)};
+	return (struct tail){.col = col, .count = w - col, .mask = first16(w - col)};
+}
+
+AVX2 INLINE __m256i load_last(const uint16_t *row, const struct tail *tail, const uint16_t *end)
+{
+	if (tail->count == LANES)
+		return _mm256_loadu_si256((const __m256i *)(row + tail->col));
+	return load_some(row + tail->col, end, tail->count, tail->mask);
+}
+
+/* Columns to add at once, whole vectors: as few blocks as there must be, all about as wide. */
+AVX2 INLINE uint32_t block_of(uint32_t width, uint32_t vectors)
+{
+	uint32_t all = (width + LANES - 1) / LANES, blocks = (all + vectors - 1) / vectors;
+
+	return (all + blocks - 1) / blocks * LANES;
 }
 
 /* All eight lanes. */

@@ -13,14 +13,10 @@
 #define LANES 32  /* pixels of a vector */
 #define VECTORS 8 /* columns of vectors held in registers at once */
 
-void patch_boxes_add_avx512(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, struct patch_columns *columns);
-void patch_boxes_fold_avx512(
-	const struct patch_job *job, const struct patch_columns *columns, uint32_t *sums);
-void patch_strip_add_avx512(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, struct patch_columns *columns);
-void patch_strip_fold_avx512(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, int32_t *sums);
+void patch_boxes_avx512(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+	const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step);
+void patch_strips_avx512(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+	const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step);
 void patch_singles_avx512(
 	const struct patch *patch, const struct patch_job *job, const uint16_t *pixels, void *sums);
 
@@ -51,13 +47,32 @@ AVX512 INLINE __m256i add_eight(__m512i b01, __m512i b23, __m512i b45, __m512i b
 /* The first `left` lanes of eight. */
 AVX512 INLINE __mmask8 first_of_8(unsigned int left)
 {
-	return left >= 8 ? 0xff : (__mmask8)((1u << left) - 1);
+	/* Without a jump, which is mispredicted at the end of each strip. */
+	return (__mmask8)(0xffu >> (8 - (left < 8 ? left : 8)));
 }
 
 /* The first `count` lanes of sixteen, count <= 16. */
 AVX512 INLINE __mmask16 first_of_16(unsigned int count)
 {
 	return (__mmask16)(0xffffu >> (16 - count));
+}
+
+/* The last vector of a strip of w columns. */
+struct tail {
+	uint32_t col;   /* its first column, even */
+	__mmask32 read; /* of its pixels; the others count 0 */
+};
+
+/* It ends with the strip and overlaps the one before: beyond the strip is often another line of the
+ * cache, whose reading took a fifth of all time. That needs two vectors, and pairs of columns where
+ * they are in the others. */
+AVX512 INLINE struct tail tail_of(uint32_t w, uint32_t vectors)
+{
+	uint32_t col = (vectors - 1) * LANES;
+
+	if (vectors > 1 && w % 2 == 0)
+		return (struct tail){.col = w - LANES, .read = UINT32_MAX};
+	return (struct tail){.col = col, .read = UINT32_MAX >> (vectors * LANES - w)};
 }
 
 /* Which lanes of column sums, two columns a lane, two sites `pitch` columns apart have: in lanes 0
@@ -75,23 +90,41 @@ AVX512 INLINE __m512i lanes_of_two(
 	return _mm512_mask_add_epi32(lane, 0xff00, lane, _mm512_set1_epi32((int)from));
 }
 
-/* Divide column sums among sites that are equally far apart, not more than 16 columns, two at a
- * time, and add the bias, unless it is NULL. Reads, and throws away, up to seven sites beyond the
- * last. */
-AVX512 INLINE void fold_regular(const struct patch_job *job, bool split, const uint32_t *even,
+/* How to take the lanes of sites that are equally far apart, not more than 16 columns. The same for
+ * all strips that are alike: it takes longer to work out than to use. */
+struct regular {
+	__m512i even, odd; /* of two sites */
+	__mmask16 even_valid, odd_valid;
+	uint32_t pitch;
+	unsigned int count;
+};
+
+AVX512 INLINE struct regular regular_of(const struct patch_job *job, bool split)
+{
+	struct regular r = {.pitch = job->pitch, .count = job->count};
+
+	r.even = lanes_of_two(job->pitch, job->w, split, false, &r.even_valid);
+	r.odd = lanes_of_two(job->pitch, job->w, split, true, &r.odd_valid);
+	return r;
+}
+
+/* Divide column sums among them, two at a time, and add the bias, unless it is NULL. Reads, and throws
+ * away, up to seven sites beyond the last. */
+AVX512 INLINE void fold_regular(const struct regular *r, bool split, const uint32_t *even,
 	const uint32_t *odd, const int32_t *bias, int32_t *sums)
 {
-	__mmask16 even_valid, odd_valid;
-	__m512i even_lanes = lanes_of_two(job->pitch, job->w, split, false, &even_valid);
-	__m512i odd_lanes = lanes_of_two(job->pitch, job->w, split, true, &odd_valid);
+	const __m512i even_lanes = r->even, odd_lanes = r->odd;
+	const __mmask16 even_valid = r->even_valid, odd_valid = r->odd_valid;
+	const unsigned int count = r->count;
+	const size_t pitch = r->pitch;
 	__m512i b[4];
 	__m256i v;
 
-	for (unsigned int i = 0; i < job->count; i += 8) {
-		__mmask8 valid = first_of_8(job->count - i);
+	for (unsigned int i = 0; i < count; i += 8) {
+		__mmask8 valid = first_of_8(count - i);
 
 		PATCH_UNROLL
-		for (int k = 0; k < 4; k++, even += job->pitch, odd += job->pitch) {
+		for (int k = 0; k < 4; k++, even += pitch, odd += pitch) {
 			b[k] = _mm512_maskz_permutexvar_epi32(
 				even_valid, even_lanes, _mm512_loadu_si512(even));
 			if (split)

@@ -14,11 +14,11 @@ struct strip {
 
 /* Sum the columns of a strip of so many vectors. vectors is a constant at each call and `pairs`
  * known, so that the sums stay in registers. pairs: even[] gets the sums of two columns each;
- * otherwise even[] and odd[] get theirs. Lanes that are off in `last` are not read and count 0.
+ * otherwise even[] and odd[] get theirs.
  *
  * The prefetch is for the next strip: its rows come from the second-level cache at the pace at
  * which these are summed, where the processor by itself would not look beyond the fold. */
-AVX512 INLINE void add_rows(const struct strip *s, int vectors, bool pairs, __mmask32 last,
+AVX512 INLINE void add_rows(const struct strip *s, int vectors, bool pairs, struct tail tail,
 	uint32_t *even, uint32_t *odd)
 {
 	const __m512i flip = _mm512_set1_epi16((short)PATCH_BIAS);
@@ -38,7 +38,7 @@ AVX512 INLINE void add_rows(const struct strip *s, int vectors, bool pairs, __mm
 			if (i < vectors - 1)
 				v = _mm512_loadu_si512(pixels + i * LANES);
 			else
-				v = _mm512_maskz_loadu_epi16(last, pixels + i * LANES);
+				v = _mm512_maskz_loadu_epi16(tail.read, pixels + tail.col);
 			v = _mm512_xor_si512(v, flip);
 			e[i] = _mm512_dpwssd_epi32(e[i], v, low);
 			if (!pairs)
@@ -46,43 +46,41 @@ AVX512 INLINE void add_rows(const struct strip *s, int vectors, bool pairs, __mm
 		}
 	}
 	PATCH_UNROLL
-	for (int i = 0; i < vectors; i++) {
+	for (int i = 0; i < vectors - 1; i++) {
 		_mm512_store_si512(even + i * LANES / 2, e[i]);
 		if (!pairs)
 			_mm512_store_si512(odd + i * LANES / 2, o[i]);
 	}
+	/* The columns that it shares with the vector before have the same sums in both. */
+	_mm512_storeu_si512(even + tail.col / 2, e[vectors - 1]);
+	if (!pairs)
+		_mm512_storeu_si512(odd + tail.col / 2, o[vectors - 1]);
 }
 
-AVX512 INLINE void add_columns(
+/* A strip of more vectors than there are registers for: blocks of eight, the rest one by one. */
+AVX512 static __attribute__((noinline)) void add_broad(
 	const struct strip *s, uint32_t w, bool pairs, uint32_t *even, uint32_t *odd)
 {
-	unsigned int vectors = (w + LANES - 1) / LANES;
-	__mmask32 last = UINT32_MAX >> (vectors * LANES - w);
+	struct strip part = *s;
+	uint32_t col = 0;
 
-	switch (vectors) {
-	case 1:
-		add_rows(s, 1, pairs, last, even, odd);
-		break;
-	case 2:
-		add_rows(s, 2, pairs, last, even, odd);
-		break;
-	case 3:
-		add_rows(s, 3, pairs, last, even, odd);
-		break;
-	case 4:
-		add_rows(s, 4, pairs, last, even, odd);
-		break;
-	case 5:
-		add_rows(s, 5, pairs, last, even, odd);
-		break;
-	case 6:
-		add_rows(s, 6, pairs, last, even, odd);
-		break;
-	case 7:
-		add_rows(s, 7, pairs, last, even, odd);
-		break;
-	default:
-		add_rows(s, 8, pairs, last, even, odd);
+	for (; w - col > VECTORS * LANES; col += VECTORS * LANES) {
+		struct tail tail = tail_of(VECTORS * LANES, VECTORS);
+
+		part.pixels = s->pixels + col;
+		if (pairs)
+			add_rows(&part, VECTORS, true, tail, even + col / 2, odd + col / 2);
+		else
+			add_rows(&part, VECTORS, false, tail, even + col / 2, odd + col / 2);
+	}
+	for (; col < w; col += LANES) {
+		struct tail tail = tail_of(w - col < LANES ? w - col : LANES, 1);
+
+		part.pixels = s->pixels + col;
+		if (pairs)
+			add_rows(&part, 1, true, tail, even + col / 2, odd + col / 2);
+		else
+			add_rows(&part, 1, false, tail, even + col / 2, odd + col / 2);
 	}
 }
 
@@ -111,35 +109,117 @@ AVX512 INLINE void fold_wide(const struct patch_job *job, bool pairs, const uint
 	}
 }
 
-AVX512 INLINE void add_boxes(const struct patch *patch, const struct patch_job *job,
-	ptrdiff_t ahead, const uint16_t *pixels, bool pairs, struct patch_columns *columns)
+AVX512 static __attribute__((noinline)) void fold_pairs(
+	const struct regular *r, const struct patch_columns *columns, int32_t *sums)
 {
-	struct strip s = {.stride = patch->stride, .ahead = ahead, .h = job->h};
+	fold_regular(r, false, columns->even, columns->odd, NULL, sums);
+}
 
-	for (uint32_t col = 0; col < job->width; col += VECTORS * LANES) {
-		uint32_t left = job->width - col;
+AVX512 static __attribute__((noinline)) void fold_split(
+	const struct regular *r, const struct patch_columns *columns, int32_t *sums)
+{
+	fold_regular(r, true, columns->even, columns->odd, NULL, sums);
+}
 
-		s.pixels = pixels + job->offset + col;
-		add_columns(&s, left < VECTORS * LANES ? left : VECTORS * LANES, pairs,
-			columns->even + col / 2, columns->odd + col / 2);
+/* What strips that are alike have in common, so that it is worked out once. */
+struct shape {
+	const struct patch *patch;
+	const struct patch_job *job, *next; /* the first one, and what comes behind the last */
+	unsigned int jobs;
+	const uint16_t *pixels;
+	int32_t *sums;
+	size_t step;
+	struct regular regular;
+};
+
+AVX512 INLINE void fold(
+	const struct shape *s, bool pairs, const struct patch_columns *columns, unsigned int i)
+{
+	int32_t *sums = s->sums + i * s->step;
+
+	if (s->regular.pitch == 0)
+		fold_wide(s->job, pairs, columns->even, columns->odd, (uint32_t *)sums);
+	else if (pairs)
+		fold_pairs(&s->regular, columns, sums);
+	else
+		fold_split(&s->regular, columns, sums);
+}
+
+/* The strips, vectors of each known, or 0: more than there are registers for. A strip is divided
+ * among its boxes only when the next one has been read: loading its column sums, each across two of
+ * the stores just done, would wait for these, and the reading of pixels for them. */
+AVX512 INLINE void sum_strips(const struct shape *s, int vectors, bool pairs)
+{
+	const uint32_t width = s->job->width;
+	const struct tail tail = tail_of(width, (width + LANES - 1) / LANES);
+	struct strip strip = {.stride = s->patch->stride, .h = s->job->h};
+	struct patch_columns columns[2];
+	unsigned int jobs = s->jobs;
+
+	for (unsigned int i = 0; i < jobs; i++) {
+		const struct patch_job *job = &s->job[i], *next = i + 1 < jobs ? job + 1 : s->next;
+		struct patch_columns *c = &columns[i % 2];
+
+		strip.ahead = (ptrdiff_t)next->offset - (ptrdiff_t)job->offset;
+		strip.pixels = s->pixels + job->offset;
+		if (vectors > 0)
+			add_rows(&strip, vectors, pairs, tail, c->even, c->odd);
+		else
+			add_broad(&strip, width, pairs, c->even, c->odd);
+		if (i > 0)
+			fold(s, pairs, &columns[(i - 1) % 2], i - 1);
+	}
+	fold(s, pairs, &columns[(jobs - 1) % 2], jobs - 1);
+}
+
+AVX512 INLINE void any_width(const struct shape *s, bool pairs)
+{
+	switch ((s->job->width + LANES - 1) / LANES) {
+	case 1:
+		sum_strips(s, 1, pairs);
+		break;
+	case 2:
+		sum_strips(s, 2, pairs);
+		break;
+	case 3:
+		sum_strips(s, 3, pairs);
+		break;
+	case 4:
+		sum_strips(s, 4, pairs);
+		break;
+	case 5:
+		sum_strips(s, 5, pairs);
+		break;
+	case 6:
+		sum_strips(s, 6, pairs);
+		break;
+	case 7:
+		sum_strips(s, 7, pairs);
+		break;
+	case 8:
+		sum_strips(s, 8, pairs);
+		break;
+	default:
+		sum_strips(s, 0, pairs);
 	}
 }
 
-AVX512 void patch_boxes_add_avx512(const struct patch *patch, const struct patch_job *job,
-	ptrdiff_t ahead, const uint16_t *pixels, struct patch_columns *columns)
+AVX512 void patch_boxes_avx512(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels, int32_t *sums,
+	size_t step)
 {
-	if (job->split)
-		add_boxes(patch, job, ahead, pixels, false, columns);
-	else
-		add_boxes(patch, job, ahead, pixels, true, columns);
-}
+	struct shape s = {.patch = patch,
+		.job = job,
+		.next = next,
+		.jobs = jobs,
+		.pixels = pixels,
+		.sums = sums,
+		.step = step,
+		.regular = regular_of(job, job->split)};
 
-AVX512 void patch_boxes_fold_avx512(
-	const struct patch_job *job, const struct patch_columns *columns, uint32_t *sums)
-{
-	if (job->pitch != 0)
-		fold_regular(job, job->split, columns->even, columns->odd, NULL, (int32_t *)sums);
+	if (job->split)
+		any_width(&s, false);
 	else
-		fold_wide(job, !job->split, columns->even, columns->odd, sums);
+		any_width(&s, true);
 }
 #endif

@@ -16,18 +16,13 @@ static void spread(
 	}
 }
 
-/* The second half of a strip. Only boxes come in a wide detector, and theirs are unsigned. */
-static void finish(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, void *sums)
+/* Of one shape, whose sums are not where their sites' are: through a buffer, one by one. */
+static void sum_apart(const struct patch *patch, const struct patch_job *job,
+	const struct patch_job *next, const uint16_t *pixels, void *sums)
 {
 	uint32_t own[PATCH_STRIP_PIXELS] __attribute__((aligned(64)));
 
-	if (job->in_order && !patch->det.wide) {
-		patch->kernel->fold(
-			patch, job, columns, (int32_t *)sums + patch->place[job->first].site);
-		return;
-	}
-	patch->kernel->fold(patch, job, columns, (int32_t *)own);
+	patch->kernel->strips(patch, job, 1, next, pixels, (int32_t *)own, 0);
 	spread(patch, job, own, sums);
 }
 
@@ -45,30 +40,22 @@ static void sum_one_by_one(const struct patch *patch, const uint16_t *pixels, vo
 
 void patch_sums(const struct patch *patch, const uint16_t *pixels, void *sums)
 {
-	const struct patch_job *last = NULL;
-	unsigned int strips = 0;
-	struct patch_columns columns[2];
-
 	if (patch->kernel->singles == NULL) {
 		sum_one_by_one(patch, pixels, sums);
 		return;
 	}
-	/* A strip is divided among its sites only when the next one has been read: loading its column
-	 * sums, each across two of the stores just done, would wait for these, and the reading of
-	 * pixels for them. */
-	for (unsigned int j = 0; j < patch->jobs; j++) {
-		const struct patch_job *job = &patch->job[j], *next = job + (j + 1 < patch->jobs);
-		ptrdiff_t ahead = (ptrdiff_t)next->offset - (ptrdiff_t)job->offset;
+	for (unsigned int j = 0; j < patch->jobs; j += patch->job[j].alike) {
+		const struct patch_job *job = &patch->job[j], *next = job + job->alike;
 
-		if (job->kind == PATCH_SINGLE) {
+		if (j + job->alike == patch->jobs)
+			next = job + job->alike - 1;
+		/* Only boxes come in a wide detector, and theirs are unsigned. */
+		if (job->kind == PATCH_SINGLE)
 			patch->kernel->singles(patch, job, pixels, sums);
-			continue;
-		}
-		patch->kernel->add(patch, job, ahead, pixels, &columns[strips++ % 2]);
-		if (last != NULL)
-			finish(patch, last, &columns[strips % 2], sums);
-		last = job;
+		else if (job->in_order && !patch->det.wide)
+			patch->kernel->strips(patch, job, job->alike, next, pixels,
+				(int32_t *)sums + patch->place[job->first].site, job->count);
+		else
+			sum_apart(patch, job, next, pixels, sums);
 	}
-	if (last != NULL)
-		finish(patch, last, &columns[(strips + 1) % 2], sums);
 }

@@ -11,10 +11,18 @@ static bool avx2_supported(void)
 AVX2 static unsigned int avx2_compare(
 	const int32_t *sums, const int32_t *limits, unsigned int count, uint8_t *bits)
 {
-	unsigned int occupied = 0;
+	unsigned int occupied = 0, i = 0;
 
-	for (unsigned int i = 0; i < count; i += 8) {
-		__m256i valid = first32(count - i < 8 ? count - i : 8);
+	for (; i + 8 <= count; i += 8) {
+		__m256i s = _mm256_loadu_si256((const __m256i *)(sums + i));
+		__m256i t = _mm256_loadu_si256((const __m256i *)(limits + i));
+		int unset = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(t, s)));
+
+		bits[i / 8] = (uint8_t)~unset;
+		occupied += 8 - (unsigned int)__builtin_popcount((unsigned int)unset);
+	}
+	if (i < count) {
+		__m256i valid = first32(count - i);
 		__m256i s = _mm256_maskload_epi32(sums + i, valid);
 		__m256i t = _mm256_maskload_epi32(limits + i, valid);
 		__m256i lt = _mm256_cmpgt_epi32(t, s);
@@ -45,30 +53,20 @@ AVX2 static unsigned int avx2_compare_wide(
 	return occupied;
 }
 
-static void avx2_add(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, struct patch_columns *columns)
+static void avx2_strips(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+	const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step)
 {
 	if (job->kind == PATCH_BOXES)
-		patch_boxes_add_avx2(patch, job, ahead, pixels, columns);
+		patch_boxes_avx2(patch, job, jobs, next, pixels, sums, step);
 	else
-		patch_strip_add_avx2(patch, job, ahead, pixels, columns);
-}
-
-static void avx2_fold(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, int32_t *sums)
-{
-	if (job->kind == PATCH_BOXES)
-		patch_boxes_fold_avx2(job, columns, (uint32_t *)sums);
-	else
-		patch_strip_fold_avx2(patch, job, columns, sums);
+		patch_strips_avx2(patch, job, jobs, next, pixels, sums, step);
 }
 
 const struct patch_kernel patch_kernel_avx2 = {
 	.name = "avx2",
 	.needs = "AVX2",
 	.supported = avx2_supported,
-	.add = avx2_add,
-	.fold = avx2_fold,
+	.strips = avx2_strips,
 	.singles = patch_singles_avx2,
 	.compare = avx2_compare,
 	.compare_wide = avx2_compare_wide,

@@ -46,30 +46,20 @@ AVX512 static unsigned int avx512_compare_wide(
 	return occupied;
 }
 
-static void avx512_add(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, struct patch_columns *columns)
+static void avx512_strips(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+	const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step)
 {
 	if (job->kind == PATCH_BOXES)
-		patch_boxes_add_avx512(patch, job, ahead, pixels, columns);
+		patch_boxes_avx512(patch, job, jobs, next, pixels, sums, step);
 	else
-		patch_strip_add_avx512(patch, job, ahead, pixels, columns);
-}
-
-static void avx512_fold(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, int32_t *sums)
-{
-	if (job->kind == PATCH_BOXES)
-		patch_boxes_fold_avx512(job, columns, (uint32_t *)sums);
-	else
-		patch_strip_fold_avx512(patch, job, columns, sums);
+		patch_strips_avx512(patch, job, jobs, next, pixels, sums, step);
 }
 
 const struct patch_kernel patch_kernel_avx512 = {
 	.name = "avx512",
 	.needs = "AVX-512 F, BW, VL and VNNI",
 	.supported = avx512_supported,
-	.add = avx512_add,
-	.fold = avx512_fold,
+	.strips = avx512_strips,
 	.singles = patch_singles_avx512,
 	.compare = avx512_compare,
 	.compare_wide = avx512_compare_wide,

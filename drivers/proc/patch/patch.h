@@ -76,6 +76,8 @@ struct patch_job {
 	uint32_t h, w;             /* of each site, pixels */
 	unsigned int first, count; /* places */
 	bool in_order;             /* its sites are consecutive ones */
+	/* Strips: this one and so many jobs behind it, in all, differ in their place alone. */
+	unsigned int alike;
 	/* PATCH_SINGLE: a vector that begins in a site ends within the frame */
 	bool inside;
 	/* PATCH_SINGLE in a wide detector: after so many rows a 32-bit lane may be full; 0: at once */
@@ -127,16 +129,15 @@ struct patch_kernel {
 	const char *name;
 	const char *needs;       /* of the CPU, for messages */
 	bool (*supported)(void); /* by this CPU */
-	/* Add up the columns of a strip. ahead: from its pixels to those of the next, in pixels. */
-	void (*add)(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-		const uint16_t *pixels, struct patch_columns *columns);
-	/* Divide them among its sites, in the order of its places; the sums of boxes are unsigned. */
-	void (*fold)(const struct patch *patch, const struct patch_job *job,
-		const struct patch_columns *columns, int32_t *sums);
+	/* Strips, the first of `jobs` jobs that differ in their places alone: add up the columns of each
+	 * and divide them among its sites. The sums of job i, in the order of its places, go to
+	 * sums + i * step; those of boxes are unsigned. next: what comes behind them. */
+	void (*strips)(const struct patch *patch, const struct patch_job *job, unsigned int jobs,
+		const struct patch_job *next, const uint16_t *pixels, int32_t *sums, size_t step);
 	/* Single sites, each sum to its site's place in sums, which are 32 or 64 bits wide. */
 	void (*singles)(const struct patch *patch, const struct patch_job *job,
 		const uint16_t *pixels, void *sums);
-	/* All three NULL: every site by patch_sum_site. */
+	/* Both NULL: every site by patch_sum_site. */
 	/* Set bit i of bits iff sums[i] >= limits[i], i < count; bits is zeroed by the caller.
 	 * Returns how many were set. */
 	unsigned int (*compare)(

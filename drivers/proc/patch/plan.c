@@ -365,6 +365,27 @@ static void finish(struct patch *patch)
 	}
 }
 
+static bool alike(const struct patch *patch, const struct patch_job *a, const struct patch_job *b)
+{
+	return a->kind == b->kind && a->h == b->h && a->w == b->w && a->count == b->count &&
+	       a->width == b->width && a->weights == b->weights && a->pitch == b->pitch &&
+	       a->split == b->split && b->in_order &&
+	       patch->place[b->first].site == patch->place[a->first].site + a->count;
+}
+
+/* Strips that a kernel takes together, for instance those of a grid. */
+static void find_alike(struct patch *patch)
+{
+	for (unsigned int j = patch->jobs; j-- > 0;) {
+		struct patch_job *job = &patch->job[j];
+
+		job->alike = 1;
+		if (job->kind != PATCH_SINGLE && job->in_order && !patch->det.wide &&
+			j + 1 < patch->jobs && alike(patch, job, job + 1))
+			job->alike += job[1].alike;
+	}
+}
+
 static int allocate(struct planner *p, unsigned int sites)
 {
 	for (int i = 0; i < PATCH_STRIP_SITE; i++)
@@ -390,8 +411,10 @@ int patch_plan(struct patch *patch, struct patch_store *store)
 		g = group_at(patch, g.end);
 		ret = plan_group(&p, &g);
 	}
-	if (ret == 0)
+	if (ret == 0) {
 		finish(patch);
+		find_alike(patch);
+	}
 	free(p.chain);
 	free(p.member);
 	free(p.count);

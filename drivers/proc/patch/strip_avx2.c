@@ -144,8 +144,9 @@ AVX2 INLINE void fold(const struct patch *patch, const struct patch_job *job, bo
 	}
 }
 
-AVX2 INLINE void add_strip(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, enum patch_counts counts, bool split, struct patch_columns *columns)
+AVX2 INLINE void add_strip(const struct patch *patch, const struct patch_job *job, uint32_t offset,
+	ptrdiff_t ahead, const uint16_t *pixels, enum patch_counts counts, bool split,
+	struct patch_columns *columns)
 {
 	struct strip s = {.end = pixels + patch->pixels,
 		.stride = patch->stride,
@@ -157,40 +158,19 @@ AVX2 INLINE void add_strip(const struct patch *patch, const struct patch_job *jo
 	for (uint32_t col = 0; col < job->width; col += VECTORS * LANES) {
 		uint32_t left = job->width - col;
 
-		s.pixels = pixels + job->offset + col;
+		s.pixels = pixels + offset + col;
 		s.weights = job->weights + col;
 		if (counts == PATCH_FROM_MAP)
-			s.least = patch->least_map + job->offset + col;
+			s.least = patch->least_map + offset + col;
 		add_columns(&s, left < VECTORS * LANES ? left : VECTORS * LANES, counts, split,
 			columns->even + col / 2, columns->odd + col / 2);
 	}
 }
 
-AVX2 INLINE void any_split(const struct patch *patch, const struct patch_job *job, ptrdiff_t ahead,
-	const uint16_t *pixels, enum patch_counts counts, struct patch_columns *columns)
-{
-	if (job->split)
-		add_strip(patch, job, ahead, pixels, counts, true, columns);
-	else
-		add_strip(patch, job, ahead, pixels, counts, false, columns);
-}
-
-AVX2 void patch_strip_add_avx2(const struct patch *patch, const struct patch_job *job,
-	ptrdiff_t ahead, const uint16_t *pixels, struct patch_columns *columns)
-{
-	if (patch->counting && patch->least_map != NULL)
-		any_split(patch, job, ahead, pixels, PATCH_FROM_MAP, columns);
-	else if (patch->counting)
-		any_split(patch, job, ahead, pixels, PATCH_FROM_LEAST, columns);
-	else
-		any_split(patch, job, ahead, pixels, PATCH_AS_IT_IS, columns);
-}
-
 /* The same where all sites are equally far apart, not more than 16 columns: two at a time. */
-AVX2 INLINE void fold_regular(const struct patch *patch, const struct patch_job *job, bool split,
+AVX2 INLINE void fold_regular(const struct patch_job *job, const int32_t *bias, bool split,
 	const uint32_t *even, const uint32_t *odd, int32_t *sums)
 {
-	const int32_t *bias = &patch->bias32[job->first];
 	const struct span e[2] = {
 		span_of(0, job->w, split, false), span_of(job->pitch % 2, job->w, split, false)};
 	const struct span o[2] = {
@@ -220,23 +200,58 @@ AVX2 INLINE void fold_regular(const struct patch *patch, const struct patch_job 
 	}
 }
 
-AVX2 INLINE void fold_any(const struct patch *patch, const struct patch_job *job, bool split,
-	const struct patch_columns *columns, int32_t *sums)
+AVX2 INLINE void fold_any(const struct patch *patch, const struct patch_job *shape,
+	const struct patch_job *job, bool split, const struct patch_columns *columns, int32_t *sums)
 {
-	if (job->pitch != 0)
-		fold_regular(patch, job, split, columns->even, columns->odd, sums);
-	else if (job->w <= 16)
+	if (shape->pitch != 0)
+		fold_regular(shape, &patch->bias32[job->first], split, columns->even, columns->odd,
+			sums);
+	else if (shape->w <= 16)
 		fold(patch, job, false, split, columns->even, columns->odd, sums);
 	else
 		fold(patch, job, true, split, columns->even, columns->odd, sums);
 }
 
-AVX2 void patch_strip_fold_avx2(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, int32_t *sums)
+/* One strip behind the other, as boxes are. */
+AVX2 INLINE void sum_strips(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels,
+	enum patch_counts counts, bool split, int32_t *sums, size_t step)
+{
+	const struct patch_job shape = *job;
+	struct patch_columns columns[2];
+
+	for (unsigned int i = 0; i < jobs; i++) {
+		uint32_t offset = job[i].offset, then = (i + 1 < jobs ? &job[i + 1] : next)->offset;
+
+		add_strip(patch, &shape, offset, (ptrdiff_t)then - (ptrdiff_t)offset, pixels,
+			counts, split, &columns[i % 2]);
+		if (i > 0)
+			fold_any(patch, &shape, &job[i - 1], split, &columns[(i - 1) % 2],
+				sums + (i - 1) * step);
+	}
+	fold_any(patch, &shape, &job[jobs - 1], split, &columns[(jobs - 1) % 2],
+		sums + (jobs - 1) * step);
+}
+
+AVX2 INLINE void any_split(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels,
+	enum patch_counts counts, int32_t *sums, size_t step)
 {
 	if (job->split)
-		fold_any(patch, job, true, columns, sums);
+		sum_strips(patch, job, jobs, next, pixels, counts, true, sums, step);
 	else
-		fold_any(patch, job, false, columns, sums);
+		sum_strips(patch, job, jobs, next, pixels, counts, false, sums, step);
+}
+
+AVX2 void patch_strips_avx2(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels, int32_t *sums,
+	size_t step)
+{
+	if (patch->counting && patch->least_map != NULL)
+		any_split(patch, job, jobs, next, pixels, PATCH_FROM_MAP, sums, step);
+	else if (patch->counting)
+		any_split(patch, job, jobs, next, pixels, PATCH_FROM_LEAST, sums, step);
+	else
+		any_split(patch, job, jobs, next, pixels, PATCH_AS_IT_IS, sums, step);
 }
 #endif

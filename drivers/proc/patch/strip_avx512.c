@@ -15,11 +15,11 @@ struct strip {
 	uint16_t least_all;
 };
 
-/* Column sums of so many vectors, the last one of the lanes in `last`. vectors, counts and split are
+/* Column sums of so many vectors. vectors, counts and split are
  * constants at each call. split: even[] gets the even columns and odd[] the odd ones; otherwise
  * even[] gets both. */
 AVX512 INLINE void add_rows(const struct strip *s, int vectors, enum patch_counts counts,
-	bool split, __mmask32 last, uint32_t *even, uint32_t *odd)
+	bool split, struct tail tail, uint32_t *even, uint32_t *odd)
 {
 	const __m512i flip = _mm512_set1_epi16((short)PATCH_BIAS), one = _mm512_set1_epi16(1);
 	const __m512i low = _mm512_set1_epi32(0xffff),
@@ -34,11 +34,12 @@ AVX512 INLINE void add_rows(const struct strip *s, int vectors, enum patch_count
 	for (uint32_t row = 0; row < s->h; row++) {
 		PATCH_UNROLL
 		for (int i = 0; i < vectors; i++) {
-			__mmask32 valid = i < vectors - 1 ? UINT32_MAX : last;
+			__mmask32 valid = i < vectors - 1 ? UINT32_MAX : tail.read;
+			uint32_t col = i < vectors - 1 ? (uint32_t)(i * LANES) : tail.col;
 
 			_mm_prefetch((const char *)(pixels + s->ahead + i * LANES), _MM_HINT_T0);
-			v = _mm512_maskz_loadu_epi16(valid, pixels + i * LANES);
-			w = _mm512_load_si512(weights + i * LANES);
+			v = _mm512_maskz_loadu_epi16(valid, pixels + col);
+			w = _mm512_loadu_si512(weights + col);
 			if (counts == PATCH_AS_IT_IS)
 				v = _mm512_xor_si512(v, flip);
 			else if (counts == PATCH_FROM_LEAST)
@@ -46,8 +47,8 @@ AVX512 INLINE void add_rows(const struct strip *s, int vectors, enum patch_count
 					_mm512_cmpge_epu16_mask(v, least_all), one);
 			else
 				v = _mm512_maskz_mov_epi16(
-					_mm512_cmpge_epu16_mask(v,
-						_mm512_maskz_loadu_epi16(valid, least + i * LANES)),
+					_mm512_cmpge_epu16_mask(
+						v, _mm512_maskz_loadu_epi16(valid, least + col)),
 					one);
 			if (split) {
 				o[i] = _mm512_dpwssd_epi32(o[i], v, _mm512_andnot_si512(low, w));
@@ -61,43 +62,46 @@ AVX512 INLINE void add_rows(const struct strip *s, int vectors, enum patch_count
 			least += s->stride;
 	}
 	PATCH_UNROLL
-	for (int i = 0; i < vectors; i++) {
+	for (int i = 0; i < vectors - 1; i++) {
 		_mm512_store_si512(even + i * LANES / 2, e[i]);
 		if (split)
 			_mm512_store_si512(odd + i * LANES / 2, o[i]);
 	}
+	_mm512_storeu_si512(even + tail.col / 2, e[vectors - 1]);
+	if (split)
+		_mm512_storeu_si512(odd + tail.col / 2, o[vectors - 1]);
 }
 
 AVX512 INLINE void add_columns(const struct strip *s, uint32_t width, enum patch_counts counts,
 	bool split, uint32_t *even, uint32_t *odd)
 {
 	unsigned int vectors = (width + LANES - 1) / LANES;
-	__mmask32 last = UINT32_MAX >> (vectors * LANES - width);
+	struct tail tail = tail_of(width, vectors);
 
 	switch (vectors) {
 	case 1:
-		add_rows(s, 1, counts, split, last, even, odd);
+		add_rows(s, 1, counts, split, tail, even, odd);
 		break;
 	case 2:
-		add_rows(s, 2, counts, split, last, even, odd);
+		add_rows(s, 2, counts, split, tail, even, odd);
 		break;
 	case 3:
-		add_rows(s, 3, counts, split, last, even, odd);
+		add_rows(s, 3, counts, split, tail, even, odd);
 		break;
 	case 4:
-		add_rows(s, 4, counts, split, last, even, odd);
+		add_rows(s, 4, counts, split, tail, even, odd);
 		break;
 	case 5:
-		add_rows(s, 5, counts, split, last, even, odd);
+		add_rows(s, 5, counts, split, tail, even, odd);
 		break;
 	case 6:
-		add_rows(s, 6, counts, split, last, even, odd);
+		add_rows(s, 6, counts, split, tail, even, odd);
 		break;
 	case 7:
-		add_rows(s, 7, counts, split, last, even, odd);
+		add_rows(s, 7, counts, split, tail, even, odd);
 		break;
 	default:
-		add_rows(s, 8, counts, split, last, even, odd);
+		add_rows(s, 8, counts, split, tail, even, odd);
 	}
 }
 
@@ -153,8 +157,8 @@ AVX512 INLINE void fold(const struct patch *patch, const struct patch_job *job, 
 }
 
 AVX512 INLINE void add_strip(const struct patch *patch, const struct patch_job *job,
-	ptrdiff_t ahead, const uint16_t *pixels, enum patch_counts counts, bool split,
-	struct patch_columns *columns)
+	uint32_t offset, ptrdiff_t ahead, const uint16_t *pixels, enum patch_counts counts,
+	bool split, struct patch_columns *columns)
 {
 	struct strip s = {.stride = patch->stride,
 		.row = (job->width + LANES - 1) / LANES * LANES,
@@ -165,54 +169,69 @@ AVX512 INLINE void add_strip(const struct patch *patch, const struct patch_job *
 	for (uint32_t col = 0; col < job->width; col += VECTORS * LANES) {
 		uint32_t left = job->width - col;
 
-		s.pixels = pixels + job->offset + col;
+		s.pixels = pixels + offset + col;
 		s.weights = job->weights + col;
 		if (counts == PATCH_FROM_MAP)
-			s.least = patch->least_map + job->offset + col;
+			s.least = patch->least_map + offset + col;
 		add_columns(&s, left < VECTORS * LANES ? left : VECTORS * LANES, counts, split,
 			columns->even + col / 2, columns->odd + col / 2);
 	}
 }
 
-AVX512 INLINE void any_split(const struct patch *patch, const struct patch_job *job,
-	ptrdiff_t ahead, const uint16_t *pixels, enum patch_counts counts,
-	struct patch_columns *columns)
-{
-	if (job->split)
-		add_strip(patch, job, ahead, pixels, counts, true, columns);
-	else
-		add_strip(patch, job, ahead, pixels, counts, false, columns);
-}
-
-AVX512 void patch_strip_add_avx512(const struct patch *patch, const struct patch_job *job,
-	ptrdiff_t ahead, const uint16_t *pixels, struct patch_columns *columns)
-{
-	if (patch->counting && patch->least_map != NULL)
-		any_split(patch, job, ahead, pixels, PATCH_FROM_MAP, columns);
-	else if (patch->counting)
-		any_split(patch, job, ahead, pixels, PATCH_FROM_LEAST, columns);
-	else
-		any_split(patch, job, ahead, pixels, PATCH_AS_IT_IS, columns);
-}
-
-AVX512 INLINE void fold_any(const struct patch *patch, const struct patch_job *job, bool split,
+AVX512 INLINE void fold_any(const struct patch *patch, const struct patch_job *shape,
+	const struct regular *regular, const struct patch_job *job, bool split,
 	const struct patch_columns *columns, int32_t *sums)
 {
-	if (job->pitch != 0)
-		fold_regular(
-			job, split, columns->even, columns->odd, &patch->bias32[job->first], sums);
-	else if (job->w <= 16)
+	if (shape->pitch != 0)
+		fold_regular(regular, split, columns->even, columns->odd,
+			&patch->bias32[job->first], sums);
+	else if (shape->w <= 16)
 		fold(patch, job, false, split, columns->even, columns->odd, sums);
 	else
 		fold(patch, job, true, split, columns->even, columns->odd, sums);
 }
 
-AVX512 void patch_strip_fold_avx512(const struct patch *patch, const struct patch_job *job,
-	const struct patch_columns *columns, int32_t *sums)
+/* One strip behind the other, as boxes are. */
+AVX512 INLINE void sum_strips(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels,
+	enum patch_counts counts, bool split, int32_t *sums, size_t step)
+{
+	const struct patch_job shape = *job;
+	const struct regular regular = regular_of(&shape, split);
+	struct patch_columns columns[2];
+
+	for (unsigned int i = 0; i < jobs; i++) {
+		uint32_t offset = job[i].offset, then = (i + 1 < jobs ? &job[i + 1] : next)->offset;
+
+		add_strip(patch, &shape, offset, (ptrdiff_t)then - (ptrdiff_t)offset, pixels,
+			counts, split, &columns[i % 2]);
+		if (i > 0)
+			fold_any(patch, &shape, &regular, &job[i - 1], split, &columns[(i - 1) % 2],
+				sums + (i - 1) * step);
+	}
+	fold_any(patch, &shape, &regular, &job[jobs - 1], split, &columns[(jobs - 1) % 2],
+		sums + (jobs - 1) * step);
+}
+
+AVX512 INLINE void any_split(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels,
+	enum patch_counts counts, int32_t *sums, size_t step)
 {
 	if (job->split)
-		fold_any(patch, job, true, columns, sums);
+		sum_strips(patch, job, jobs, next, pixels, counts, true, sums, step);
 	else
-		fold_any(patch, job, false, columns, sums);
+		sum_strips(patch, job, jobs, next, pixels, counts, false, sums, step);
+}
+
+AVX512 void patch_strips_avx512(const struct patch *patch, const struct patch_job *job,
+	unsigned int jobs, const struct patch_job *next, const uint16_t *pixels, int32_t *sums,
+	size_t step)
+{
+	if (patch->counting && patch->least_map != NULL)
+		any_split(patch, job, jobs, next, pixels, PATCH_FROM_MAP, sums, step);
+	else if (patch->counting)
+		any_split(patch, job, jobs, next, pixels, PATCH_FROM_LEAST, sums, step);
+	else
+		any_split(patch, job, jobs, next, pixels, PATCH_AS_IT_IS, sums, step);
 }
 #endif
