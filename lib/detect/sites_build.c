@@ -200,6 +200,10 @@ int site_add(struct sites_reader *r, const struct fields *f, int64_t row, int64_
 		site.false_positive = f->false_positive;
 	if (fields_has(f, "false_negative"))
 		site.false_negative = f->false_negative;
+	/* They were counted before they were read. */
+	if (r->sites.count == r->room)
+		return dip_fail(r->err, EINVAL, "%s: %s: found more sites than the %u counted",
+			r->conf->file, what, r->room);
 	r->sites.site[r->sites.count++] = site;
 	return 0;
 }

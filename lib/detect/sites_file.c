@@ -177,16 +177,24 @@ static int read_lattice(struct sites_reader *r, const config_setting_t *s, int i
 	return ret;
 }
 
+/* A whole number however it is written, as the fields are read later; 1 for what is none, and more than
+ * there may be for all that is too large. */
+static int64_t whole_number(const config_setting_t *s, const char *key)
+{
+	const config_setting_t *member = config_setting_get_member(s, key);
+	double value = 1;
+
+	if (member != NULL && config_setting_type(member) == CONFIG_TYPE_FLOAT)
+		value = config_setting_get_float(member);
+	else if (member != NULL && config_setting_is_number(member))
+		value = (double)config_setting_get_int64(member);
+	return value >= 1 ? (int64_t)fmin(value, DIP_SITES_MAX + 1) : 1;
+}
+
 /* The sites of a lattice as far as it can be told; the checks come later. */
 static int64_t lattice_count(const config_setting_t *s)
 {
-	int na = 1, nb = 1;
-
-	if (config_setting_is_group(s)) {
-		config_setting_lookup_int(s, "na", &na);
-		config_setting_lookup_int(s, "nb", &nb);
-	}
-	return na > 0 && nb > 0 ? (int64_t)na * nb : 1;
+	return config_setting_is_group(s) ? whole_number(s, "na") * whole_number(s, "nb") : 1;
 }
 
 static int check_list(struct sites_reader *r, const config_setting_t *s)
@@ -221,6 +229,7 @@ static int read_sites(struct sites_reader *r, const config_setting_t *root)
 	r->sites.site = calloc((size_t)count, sizeof(r->sites.site[0]));
 	if (r->sites.site == NULL)
 		return dip_fail(r->err, ENOMEM, "%s: out of memory", r->conf->file);
+	r->room = (unsigned int)count;
 	for (int i = 0; ret == 0 && i < n_lattices; i++)
 		ret = read_lattice(r, config_setting_get_elem(lattices, (unsigned int)i), i);
 	for (int i = 0; ret == 0 && i < n_singles; i++)

@@ -35,6 +35,7 @@ struct sites_reader {
 	struct dip_config_text text;
 	config_t config;
 	struct dip_sites sites; /* as far as they are made */
+	unsigned int room;      /* for so many */
 	struct patch_weights *weights;
 	unsigned int weights_count;
 	struct fields defaults;

@@ -160,6 +160,9 @@ static void test_errors(void **state)
 		{HEAD "sites = ( { row = 1 col = 2 } ", ":3: syntax error"},
 		{HEAD "site = ();", ":2: site: unknown group; did you mean sites?"},
 		{HEAD, "found 0 sites, expected 1 to 100000"},
+		{HEAD "lattices = ( { origin = [1, 1]; a = [0, 1]; b = [1, 0]; na = 4e4; nb = 7L; "
+		      "} );",
+			"found 280000 sites, expected 1 to 100000"},
 		{HEAD "sites = { };", ":2: sites: expected a list"},
 		{HEAD "sites = ( 5 );", ":2: sites[0]: found 5, expected {"},
 		{HEAD "frame = { width = 300; height = 300; };",
