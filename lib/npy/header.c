@@ -361,6 +361,7 @@ int dip_npy_parse_array(const char *name, const void *head, size_t len, uint64_t
 	struct dip_npy_array_header *out, struct dip_error *err)
 {
 	struct text t = {.name = name, .head = head, .numbers = true, .err = err};
+	struct dip_npy_array_header header;
 	struct dict dict = {0};
 	uint64_t expected;
 	int rc;
@@ -373,18 +374,19 @@ int dip_npy_parse_array(const char *name, const void *head, size_t len, uint64_t
 	if (dict.ndim != 2 || dict.dim[0] < 1 || dict.dim[0] > UINT32_MAX || dict.dim[1] < 1 ||
 		dict.dim[1] > MAX_SIDE)
 		return REFUSE(&t, "shape %s; expected two dimensions, (H, W)", dict.shape);
-	*out = (struct dip_npy_array_header){.kind = dict.kind,
+	header = (struct dip_npy_array_header){.kind = dict.kind,
 		.bytes = dict.bytes,
 		.big_endian = dict.big,
 		.fortran_order = dict.fortran_order,
 		.rows = dict.dim[0],
 		.columns = dict.dim[1],
 		.data_offset = (uint64_t)(t.end - t.head)};
-	expected = out->rows * out->columns * out->bytes; /* below 2^51 */
-	if (file_size - out->data_offset != expected)
+	expected = header.rows * header.columns * header.bytes; /* below 2^51 */
+	if (file_size - header.data_offset != expected)
 		return REFUSE(&t,
 			"found %" PRIu64 " bytes of data, expected %" PRIu64 " for %s" AGAIN,
-			file_size - out->data_offset, expected, dict.shape);
+			file_size - header.data_offset, expected, dict.shape);
+	*out = header;
 	return 0;
 }
 

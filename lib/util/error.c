@@ -12,6 +12,10 @@ int dip_fail(struct dip_error *err, int code, const char *fmt, ...)
 		va_start(ap, fmt);
 		vsnprintf(err->text, sizeof(err->text), fmt, ap);
 		va_end(ap);
+		/* It stays one line whatever a file has in the string that is quoted. */
+		for (unsigned char *p = (unsigned char *)err->text; *p != '\0'; p++)
+			if (*p < ' ' || *p == 0x7f)
+				*p = '?';
 	}
 	return -code;
 }
