@@ -61,3 +61,43 @@ def draw_proof(folder, sigma, photons, scenes):
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     (folder / "infidelity.png").write_bytes(draw.png(figure))
+
+
+def draw_scenes(folder, scenes):
+    """proof.png: for each scene FP and FN of the box with the closed-form threshold, measured,
+    predicted by the closed form and expected of that threshold; and by how much the mean of both is
+    lower with weights, each seed a point. scenes: [(scene, figures by kind)]."""
+    figure, (errors, gains) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    at = np.arange(len(scenes))
+    for side, key, colour in ((-0.15, "false_positive", "#2b6cb0"),
+                              (0.15, "false_negative", "#d9822b")):
+        which = 0 if key == "false_positive" else 1
+        of = [rules["closed"] for _, rules in scenes]
+        rates = np.array([[one[key][end] for end in ("rate", "low", "high")] for one in of])
+        errors.errorbar(at + side, rates[:, 0],
+                        [rates[:, 0] - rates[:, 1], rates[:, 2] - rates[:, 0]], fmt="o",
+                        color=colour, markersize=4, capsize=3,
+                        label=f"{'FP' if which == 0 else 'FN'}, measured")
+        for mark, told in (("_", "expected"), ("x", "predicted")):
+            errors.plot(at + side, [one[told][which] for one in of], mark, color="#1a202c",
+                        markersize=14 if mark == "_" else 6, zorder=3,
+                        label=None if which else {"_": "the exact distribution",
+                                                  "x": "the closed form"}[mark])
+    for side, kind in ((-0.15, "psf"), (0.15, "llr")):
+        for place, (_, rules) in enumerate(scenes):
+            each = rules[kind]["gains"]
+            gains.plot([place + side] * len(each), each, "o", color=_COLOURS[kind], markersize=4,
+                       label=None if place else kind)
+            if rules[kind] is rules["llr"] and scenes[place][0].ratio:
+                gains.plot([place - 0.3, place + 0.4], [scenes[place][0].ratio] * 2, "--",
+                           color="#c53030", label=None if place else "asked for")
+    errors.set_yscale("log")
+    errors.set_ylabel("error rate of the box")
+    gains.set_ylabel("mean of FP and FN: lower than the box's by")
+    gains.set_ylim(bottom=0)
+    for axes in (errors, gains):
+        axes.set_xticks(at, [scene.told.split(",")[0].replace(" in each box", "")
+                             for scene, _ in scenes], rotation=20, fontsize=8)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    (folder / "proof.png").write_bytes(draw.png(figure))
