@@ -102,12 +102,14 @@ struct work {
 };
 
 #ifdef __x86_64__
-/* The plain sum: whole vectors along each stretch of pixels, their tails masked, four sums at once so
- * that none waits for the last. */
+/* The plain sum: whole vectors along each stretch of pixels, several sums at once so that none waits for
+ * the last. The rest is in a vector that ends with the stretch, of whose pixels only the new ones count:
+ * a vector that begins there, masked, would read another line of the cache, and was slower. */
 __attribute__((target("avx512f,avx512bw"))) static uint64_t sum_avx512(
 	const uint16_t *p, size_t stride, uint32_t rows, uint32_t width)
 {
 	const __m512i ones = _mm512_set1_epi16(1);
+	const __m512i rest = _mm512_maskz_set1_epi16(~(UINT32_MAX >> width % 32), 1);
 	__m512i sum[4] = {0};
 
 	for (uint32_t r = 0; r < rows; r++, p += stride) {
@@ -118,13 +120,12 @@ __attribute__((target("avx512f,avx512bw"))) static uint64_t sum_avx512(
 				sum[k] = _mm512_add_epi32(sum[k],
 					_mm512_madd_epi16(
 						_mm512_loadu_si512(p + col + 32 * k), ones));
-		for (; col < width; col += 32) {
-			__mmask32 valid =
-				width - col >= 32 ? UINT32_MAX : (1u << (width - col)) - 1;
-
-			sum[0] = _mm512_add_epi32(sum[0],
-				_mm512_madd_epi16(_mm512_maskz_loadu_epi16(valid, p + col), ones));
-		}
+		for (; col + 32 <= width; col += 32)
+			sum[0] = _mm512_add_epi32(
+				sum[0], _mm512_madd_epi16(_mm512_loadu_si512(p + col), ones));
+		if (col < width) /* which is 32 at least */
+			sum[3] = _mm512_add_epi32(sum[3],
+				_mm512_madd_epi16(_mm512_loadu_si512(p + width - 32), rest));
 	}
 	for (int k = 1; k < 4; k++)
 		sum[0] = _mm512_add_epi32(sum[0], sum[k]);
