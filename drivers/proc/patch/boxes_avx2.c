@@ -35,7 +35,7 @@ AVX2 INLINE void add_rows(const struct strip *s, int vectors, bool pairs, struct
 		for (int i = 0; i < vectors; i++) {
 			const uint16_t *p = pixels + i * LANES;
 
-			if (i % 2 == 0)
+			if (i % 2 == 0 || i == vectors - 1) /* once a line */
 				_mm_prefetch((const char *)(p + s->ahead), _MM_HINT_T0);
 			if (i < vectors - 1)
 				v = _mm256_loadu_si256((const __m256i *)p);
