@@ -16,6 +16,7 @@
 #include "pipeline.h"
 #include "report.h"
 #include "source.h"
+#include "stats_file.h"
 #include "summary.h"
 #include "telemetry.h"
 
@@ -167,11 +168,13 @@ static int run(struct pipeline *p, const struct command *command, double seconds
 		return EXIT_FAILED;
 	}
 	say_start(p);
+	stats_file_start(&p->outputs, &settings);
 	ret = dip_lcores_launch(&conf);
 	if (ret == 0)
 		ret = dip_lcores_run_main(&conf);
 	dip_lcores_halt();
 	joined = dip_lcores_join();
+	stats_file_stop();
 	if (ret == 0)
 		ret = joined;
 	outputs_close(&p->outputs);
@@ -205,8 +208,10 @@ static int run_device(const struct command *command, const struct source *source
 	summary_attach(&pipeline, source->name);
 	telemetry_register(&settings);
 	status = run(&pipeline, command, seconds);
-	if (pipeline.started)
+	if (pipeline.started) {
+		stats_file_finish(&pipeline.outputs, status);
 		status = print_report(command, status);
+	}
 	pipeline_free(&pipeline);
 	if (!pipeline.started)
 		outputs_remove(&pipeline.outputs);

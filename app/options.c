@@ -108,6 +108,9 @@ static const struct dip_option rows[] = {
 	INT(proc, site_stats, "16", 0, 1000000, "frames",
 		"gather what each site counts from every so many-th frame of a processor; 0: from "
 		"none"),
+	BOOL(proc, stats, "true",
+		"write every figure once a second into a .stats.jsonl beside the results file, for "
+		"scripts/report.py; where there is no results file there is none of these"),
 
 	INT(arch, segment_bytes, "1073741824", 4096, 1024 * GIB, "bytes",
 		"size at which a segment ends and the next one begins"),

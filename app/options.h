@@ -37,6 +37,7 @@ struct settings {
 		char *detector, *kernel;
 		int64_t deadline_us;
 		int64_t site_stats;
+		bool stats;
 	} proc;
 	struct {
 		int64_t segment_bytes, io_buffer_bytes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,7 +64,29 @@ static int make_base(
 	return ret < 0 ? fail_folder(key, path, ret, err) : 0;
 }
 
-/* The results file, and before it, so that it is never without, the table of the sites. */
+static int make_stats(const struct settings *s, const char *stamp, struct outputs *o)
+{
+	if (!s->proc.stats)
+		return 0;
+	snprintf(o->stats, sizeof(o->stats), "%s/results_%s.stats.jsonl", s->proc.proc_output_dir,
+		stamp);
+	o->stats_fd = open(o->stats, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+	if (o->stats_fd < 0)
+		o->stats[0] = '\0'; /* not ours */
+	return o->stats_fd < 0 ? -errno : 0;
+}
+
+static void remove_stats(struct outputs *o)
+{
+	if (o->stats_fd >= 0)
+		close(o->stats_fd);
+	if (o->stats[0] != '\0')
+		unlink(o->stats);
+	o->stats_fd = -1;
+	o->stats[0] = '\0';
+}
+
+/* The results file, and before it, so that it is never without, what stands beside it. */
 static int make_results(const struct settings *s, const char *stamp,
 	const struct outputs_results *results, struct outputs *o)
 {
@@ -78,6 +101,9 @@ static int make_results(const struct settings *s, const char *stamp,
 			return ret;
 		}
 	}
+	ret = make_stats(s, stamp, o);
+	if (ret < 0)
+		return ret;
 	snprintf(o->results, sizeof(o->results), "%s/results_%s%s", s->proc.proc_output_dir, stamp,
 		results->format->suffix);
 	ret = dip_results_file_create(o->results, results->format, &results->shape);
@@ -106,6 +132,7 @@ static int make_stamped(const struct settings *s, const char *stamp, bool archiv
 		return 0;
 	if (o->table[0] != '\0')
 		unlink(o->table);
+	remove_stats(o);
 	if (archive)
 		rmdir(o->archive);
 	o->table[0] = '\0';
@@ -143,7 +170,7 @@ int outputs_create(const struct settings *s, const struct outputs_results *resul
 {
 	int ret;
 
-	*o = (struct outputs){.results_fd = -1};
+	*o = (struct outputs){.results_fd = -1, .stats_fd = -1};
 	ret = make_all(s, results, o, err);
 	if (ret < 0) {
 		o->archive[0] = '\0';
@@ -165,6 +192,7 @@ void outputs_close(struct outputs *o)
 
 void outputs_remove(struct outputs *o)
 {
+	remove_stats(o);
 	if (o->results[0] != '\0')
 		unlink(o->results);
 	if (o->table[0] != '\0')

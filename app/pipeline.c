@@ -28,7 +28,7 @@ int pipeline_create(struct pipeline *p, const struct settings *settings, uint16_
 	memset(p, 0, sizeof(*p));
 	p->settings = settings;
 	p->dev_id = dev_id;
-	p->outputs.results_fd = -1;
+	p->outputs.results_fd = p->outputs.stats_fd = -1;
 	ret = build_decision(p, err);
 	if (ret == 0)
 		ret = build_placement(p, err);

@@ -9,14 +9,14 @@
 #include <rte_lcore.h>
 
 #include "report.h"
-#include "summary.h"
+#include "report_json.h"
 
 static void add_metric(const struct dip_metric *metric, uint64_t value, void *stats)
 {
 	json_object_set_new(stats, metric->name, json_integer(value));
 }
 
-static json_t *stats_object(void)
+json_t *report_stats(void)
 {
 	json_t *stats = json_object();
 	struct rates r;
@@ -46,7 +46,7 @@ static json_t *account_object(const struct ledger_account *a)
 	return o;
 }
 
-static json_t *ledger_object(void)
+json_t *report_ledger(void)
 {
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
 	json_t *ledger = json_object();
@@ -57,7 +57,7 @@ static json_t *ledger_object(void)
 	return ledger;
 }
 
-static json_t *histogram_object(const struct dip_histogram_summary *h)
+json_t *report_histogram(const struct dip_histogram_summary *h)
 {
 	return json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I}", "count", (json_int_t)h->count,
 		"mean_ns", (json_int_t)h->mean, "p50_ns", (json_int_t)h->p50, "p90_ns",
@@ -65,17 +65,17 @@ static json_t *histogram_object(const struct dip_histogram_summary *h)
 		"p9999_ns", (json_int_t)h->p9999, "max_ns", (json_int_t)h->max);
 }
 
-static json_t *latency_object(void)
+json_t *report_latency(void)
 {
 	struct latencies l;
 
 	summary_latencies(&l);
-	return json_pack("{s:o,s:o,s:o,s:o}", "dequeued", histogram_object(&l.dequeued), "decision",
-		histogram_object(&l.decision), "result", histogram_object(&l.result), "archived",
-		histogram_object(&l.archived));
+	return json_pack("{s:o,s:o,s:o,s:o}", "dequeued", report_histogram(&l.dequeued), "decision",
+		report_histogram(&l.decision), "result", report_histogram(&l.result), "archived",
+		report_histogram(&l.archived));
 }
 
-static json_t *lcores_array(void)
+json_t *report_lcores(void)
 {
 	json_t *lcores = json_array();
 	unsigned int id;
@@ -84,16 +84,20 @@ static json_t *lcores_array(void)
 	{
 		const struct dip_lcore_stats *s = dip_lcore_stats(id);
 		uint64_t busy = dip_read(&s->busy_tsc), idle = dip_read(&s->idle_tsc);
+		double ns_per_tsc = 1e9 / rte_get_tsc_hz();
 
-		json_array_append_new(lcores,
-			json_pack("{s:i,s:s,s:f,s:I}", "lcore", id, "role", dip_lcore_roles(id),
-				"busy", busy + idle > 0 ? (double)busy / (busy + idle) : 0.0,
-				"turns", (json_int_t)dip_read(&s->turns)));
+		json_array_append_new(
+			lcores, json_pack("{s:i,s:s,s:f,s:I,s:I,s:I}", "lcore", id, "role",
+					dip_lcore_roles(id), "busy",
+					busy + idle > 0 ? (double)busy / (busy + idle) : 0.0,
+					"turns", (json_int_t)dip_read(&s->turns), "busy_ns",
+					(json_int_t)(busy * ns_per_tsc), "idle_ns",
+					(json_int_t)(idle * ns_per_tsc)));
 	}
 	return lcores;
 }
 
-static json_t *config_object(const struct settings *settings)
+json_t *report_config(const struct settings *settings)
 {
 	json_t *config = json_object();
 
@@ -136,7 +140,7 @@ static json_t *real_or_null(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
-static json_t *detector_object(void)
+json_t *report_detector(void)
 {
 	const struct dip_sites_span *s = &summary.span;
 
@@ -148,21 +152,29 @@ static json_t *detector_object(void)
 		"false_negative", real_or_null(s->false_negative));
 }
 
+json_t *report_device(void)
+{
+	return json_pack("{s:s,s:i,s:i,s:I,s:i}", "name", summary.device, "width",
+		summary.info.width, "height", summary.info.height, "frames",
+		(json_int_t)summary.info.frames, "max_queues", summary.info.max_queues);
+}
+
+json_t *report_outputs(void)
+{
+	return json_pack("{s:o,s:o,s:o}", "archive", path_or_null(summary.archive), "results",
+		path_or_null(summary.results), "stats", path_or_null(summary.stats));
+}
+
 void report_json(FILE *out, const struct settings *settings)
 {
 	json_t *report = json_pack("{s:s,s:o,s:o,s:o,s:o}", "version", DIP_VERSION, "stats",
-		stats_object(), "ledger", ledger_object(), "latency", latency_object(), "detector",
-		detector_object());
+		report_stats(), "ledger", report_ledger(), "latency", report_latency(), "detector",
+		report_detector());
 
-	json_object_set_new(report, "device",
-		json_pack("{s:s,s:i,s:i,s:I,s:i}", "name", summary.device, "width",
-			summary.info.width, "height", summary.info.height, "frames",
-			(json_int_t)summary.info.frames, "max_queues", summary.info.max_queues));
-	json_object_set_new(report, "lcores", lcores_array());
-	json_object_set_new(report, "config", config_object(settings));
-	json_object_set_new(report, "outputs",
-		json_pack("{s:o,s:o}", "archive", path_or_null(summary.archive), "results",
-			path_or_null(summary.results)));
+	json_object_set_new(report, "device", report_device());
+	json_object_set_new(report, "lcores", report_lcores());
+	json_object_set_new(report, "config", report_config(settings));
+	json_object_set_new(report, "outputs", report_outputs());
 	json_object_set_new(report, "exit_status", json_integer(summary.exit_status));
 	json_dumpf(report, out, JSON_INDENT(2));
 	fputc('\n', out);

@@ -25,6 +25,7 @@ void summary_attach(const struct pipeline *p, const char *device)
 	summary.scale = p->detector->scale;
 	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
 	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
+	snprintf(summary.stats, sizeof(summary.stats), "%s", p->outputs.stats);
 	summary.archive_on = p->archiver != NULL;
 	summary.results_on = p->results != NULL;
 	/* Of transfers on their way each has a slab. */

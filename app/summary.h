@@ -21,8 +21,8 @@ struct summary {
 	struct dip_sites_span span;
 	unsigned int processors;
 	bool wide;
-	uint32_t scale; /* of the detector's sums */
-	char archive[4096], results[4200]; /* "": none */
+	uint32_t scale;                                 /* of the detector's sums */
+	char archive[4096], results[4200], stats[4200]; /* "": none */
 	bool archive_on, results_on;
 	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */
 	uint64_t drained_tsc;           /* nothing was queued any more; 0: not yet */

@@ -85,6 +85,48 @@ void window_latency_steps(struct latency_steps *steps)
 	pthread_mutex_unlock(&lock);
 }
 
+/* What n histograms hold together beyond *before, which becomes what they hold. */
+static void take_new(const struct dip_histogram *now, unsigned int n, struct dip_histogram *before,
+	struct dip_histogram_summary *summary_out, struct dip_histogram_steps *steps)
+{
+	static struct dip_histogram fresh; /* under the lock */
+
+	memset(&fresh, 0, sizeof(fresh));
+	for (unsigned int i = 0; i < n; i++) {
+		for (unsigned int b = 0; b < DIP_HISTOGRAM_BUCKETS; b++)
+			fresh.bucket[b] += now[i].bucket[b];
+		fresh.sum += now[i].sum;
+		fresh.count += now[i].count;
+	}
+	for (unsigned int b = 0; b < DIP_HISTOGRAM_BUCKETS; b++) {
+		fresh.bucket[b] -= before->bucket[b];
+		before->bucket[b] += fresh.bucket[b];
+	}
+	fresh.sum -= before->sum;
+	before->sum += fresh.sum;
+	fresh.count -= before->count;
+	before->count += fresh.count;
+	dip_histogram_summarise(&fresh, NULL, 1, summary_out);
+	dip_histogram_add_steps(&fresh, 1, steps);
+}
+
+void window_latency_interval(struct latencies *l, struct latency_steps *steps)
+{
+	static struct dip_histogram before[DIP_STAGES + 1];
+	struct dip_histogram_summary *of[DIP_STAGES] = {[DIP_STAGE_DEQUEUED] = &l->dequeued,
+		[DIP_STAGE_DECISION] = &l->decision,
+		[DIP_STAGE_RESULT] = &l->result};
+
+	memset(steps, 0, sizeof(*steps));
+	pthread_mutex_lock(&lock);
+	look();
+	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
+		take_new(process_now[stage], summary.processors, &before[stage], of[stage],
+			&steps->stage[stage]);
+	take_new(&archive_now, 1, &before[DIP_STAGES], &l->archived, &steps->archived);
+	pthread_mutex_unlock(&lock);
+}
+
 unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST])
 {
 	unsigned int n;

@@ -27,6 +27,11 @@ struct latency_steps {
 
 void window_latency_steps(struct latency_steps *steps);
 
+/* Latencies of all processors and of the archive since the last such call, or since the start: for one
+ * reader who asks at regular times. A maximum is the upper end of its bucket: no writer keeps one for
+ * this. */
+void window_latency_interval(struct latencies *latencies, struct latency_steps *steps);
+
 /* The slowest frames, slowest first. Returns how many. */
 unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST]);
 

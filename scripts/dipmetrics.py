@@ -13,6 +13,8 @@ COUNTERS = (
      "times the ledger was looked at"),
     ("ledger_imbalances", "checks",
      "of these, with an account that did not balance"),
+    ("stats_errors", "episodes",
+     "times from which on the file of figures could not be written"),
     ("arch_frames", "frames",
      "frames of which every byte is written"),
     ("arch_bytes", "bytes",

@@ -233,7 +233,8 @@ class Launcher:
             return path.stat().st_size > (1024 if path.suffix == ".npy" else 0)
 
         self.wait_for(run, lambda: sum(begun(f) for f in folder.glob("results_*")
-                                       if not f.name.endswith(".sites.npy")) >= count, timeout)
+                                       if not f.name.endswith((".sites.npy", ".stats.jsonl")))
+                      >= count, timeout)
 
     def close(self):
         """Nothing survives the test."""

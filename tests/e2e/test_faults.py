@@ -140,7 +140,7 @@ def test_results_on_a_full_disk(dip, scene, small_disk, overrun):
     assert len(check_results(run, scene)) == run.stats["results_frames"]
     check_archive(run, scene)
     assert run.stats["arch_io_errors"] == 0
-    assert len(complaints(run, "No space left on device")) == 1
+    assert len(complaints(run, "No space left on device; results")) == 1
 
 
 def test_results_resume_when_space_comes_back(dip, scene, small_disk):

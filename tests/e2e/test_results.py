@@ -118,8 +118,9 @@ def test_names_and_neighbours(dip, tiny, scene):
     for run, source in zip(runs, (scene, tiny, scene)):
         check_lossless(run, source, nth=0)
         assert len(table_of(run)) == source.sites
-    tables = {name[:-len(".npy")] + ".sites.npy" for name in names}
-    assert {path.name for path in (dip.folder / "results").iterdir()} == names | tables
+    beside = {name[:-len(".npy")] + suffix for name in names
+              for suffix in (".sites.npy", ".stats.jsonl")}
+    assert {path.name for path in (dip.folder / "results").iterdir()} == names | beside
 
 
 def look_again_and_again(dip, run, scene):
@@ -205,7 +206,7 @@ def test_full_disk(dip, scene, small_disk):
     check_sums(run, scene)
     assert run.stats["results_io_errors"] > 0
     assert seqs[-1] >= run.due() - 2, "results are not written again"
-    assert len(complaints(run, "No space left on device")) == 1
+    assert len(complaints(run, "No space left on device; results")) == 1
     check_archive(run, scene)
 
 

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#pragma once
+
+#include "options.h"
+#include "outputs.h"
+
+/* The file of figures: a line each second, from a thread of EAL's control threads, which run where no
+ * worker does. So neither a slow disk nor the making of a line ever delays a frame, a signal or a
+ * result, even where the main lcore is the only one. Lines are appended whole; what a failed write
+ * left of one is cut off. A write that fails costs its line only: metric stats_errors and one line of
+ * the log for each episode. */
+
+/* Begin, with the first line; does nothing where outputs have no such file. outputs and settings stay
+ * until stats_file_finish. Main lcore. */
+void stats_file_start(const struct outputs *outputs, const struct settings *settings);
+
+/* No line more; waits for one that is being written. Main lcore. */
+void stats_file_stop(void);
+
+/* The last line, which has what the final report has, and exit_status; then close. Main lcore, when
+ * everything stands still. */
+void stats_file_finish(struct outputs *outputs, int exit_status);
