@@ -321,14 +321,26 @@ class Segment:
                 sums = crc32c_rows(rows[:, :end - _CRC_FIELD_BYTES])
                 parts = zip(rows, trailers[:, 0], sums)
                 for index, (row, trailer, crc) in enumerate(parts, first):
-                    fault = self._fault(trailer, int(crc))
-                    if fault is None:
-                        self.run_id = int(trailer["run_id"])
-                    image = row[:self.image_bytes].view("<u2").reshape(self.height, self.width)
-                    yield Record(index, self.offset(index), int(trailer["seq"]), image, fault)
+                    yield self._record(index, row, trailer, crc)
         if self.rest and self.written == self.records:
             yield Record(self.written, self.offset(self.written), None, None,
                          f"cut short: {self.rest} bytes; expected {self.stride}")
+
+    def record(self, index):
+        """One record, checked by itself and against the run of those read before."""
+        with open(self.path, "rb") as file:
+            file.seek(self.offset(index))
+            row = np.frombuffer(_read_exactly(file, self.path, self.stride), np.uint8)
+        end = self.image_bytes + TRAILER_BYTES
+        trailer = row[self.image_bytes:end].view(_TRAILER_DTYPE)[0]
+        return self._record(index, row, trailer, crc32c(row[:end - _CRC_FIELD_BYTES]))
+
+    def _record(self, index, row, trailer, crc):
+        fault = self._fault(trailer, int(crc))
+        if fault is None:
+            self.run_id = int(trailer["run_id"])
+        image = row[:self.image_bytes].view("<u2").reshape(self.height, self.width)
+        return Record(index, self.offset(index), int(trailer["seq"]), image, fault)
 
     def _fault(self, trailer, crc):
         """Why a record is bad, or None."""
@@ -392,12 +404,16 @@ class RawSegment:
             data = _read_exactly(file, self.path, self.image_bytes)
         return np.frombuffer(data, dtype="<u2").reshape(self.height, self.width)
 
+    def record(self, index):
+        """One frame; one that the index does not name is bad."""
+        seq = self.seqs.get(index)
+        fault = "not in the index; expected a line for each frame" if seq is None else None
+        return Record(index, index * self.image_bytes, seq, self.read_image(index), fault)
+
     def __iter__(self):
-        """Every frame in order of the file; a frame that the index does not name is bad."""
+        """Every frame in order of the file."""
         for index in range(self.records):
-            seq = self.seqs.get(index)
-            fault = "not in the index; expected a line for each frame" if seq is None else None
-            yield Record(index, index * self.image_bytes, seq, self.read_image(index), fault)
+            yield self.record(index)
 
 
 def index_path(path):
