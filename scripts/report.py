@@ -200,7 +200,7 @@ def atoms(run):
             raise Missing("there is no result in it")
         if run.sites is None:
             raise Missing("it is not known where the sites are: text results do not tell, and "
-                          + run.why["figures"])
+                          + run.why.get("figures", "the first line of the figures is not there"))
         if len(run.sites.row) != decisions.sites:
             raise Missing(f"the results have {decisions.sites} sites, the figures "
                           f"{len(run.sites.row)}")
