@@ -51,10 +51,10 @@ AVX512 INLINE __mmask8 first_of_8(unsigned int left)
 	return (__mmask8)(0xffu >> (8 - (left < 8 ? left : 8)));
 }
 
-/* The first `count` lanes of sixteen, count <= 16. */
+/* The first `count` lanes of sixteen. */
 AVX512 INLINE __mmask16 first_of_16(unsigned int count)
 {
-	return (__mmask16)(0xffffu >> (16 - count));
+	return (__mmask16)(0xffffu >> (16 - (count < 16 ? count : 16)));
 }
 
 /* The last vector of a strip of w columns. */
