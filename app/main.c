@@ -184,7 +184,6 @@ static int run(struct pipeline *p, const struct command *command, double seconds
 
 static int print_report(const struct command *command, int status)
 {
-	summary.exit_status = status;
 	if (command->json)
 		report_json(stdout, &settings);
 	else
@@ -209,7 +208,8 @@ static int run_device(const struct command *command, const struct source *source
 	telemetry_register(&settings);
 	status = run(&pipeline, command, seconds);
 	if (pipeline.started) {
-		stats_file_finish(&pipeline.outputs, status);
+		summary.exit_status = status;
+		stats_file_finish(&pipeline.outputs);
 		status = print_report(command, status);
 	}
 	pipeline_free(&pipeline);

@@ -29,8 +29,8 @@ struct outputs_results {
 };
 
 /* Make the folders that are asked for, the results file without a result in it, the table of the
- * sites, and the empty file of figures. Returns 0, or a negative errno with *err naming the key and the folder, and nothing left
- * behind. */
+ * sites, and the empty file of figures. Returns 0, or a negative errno with *err naming the key and
+ * the folder, and nothing left behind. */
 int outputs_create(const struct settings *settings, const struct outputs_results *results,
 	struct outputs *outputs, struct dip_error *err);
 

@@ -146,11 +146,10 @@ void stats_file_stop(void)
 	file.running = false;
 }
 
-void stats_file_finish(struct outputs *outputs, int exit_status)
+void stats_file_finish(struct outputs *outputs)
 {
 	if (outputs->stats_fd < 0)
 		return;
-	summary.exit_status = exit_status;
 	write_line(STATS_LINE_LAST);
 	close(outputs->stats_fd);
 	outputs->stats_fd = -1;

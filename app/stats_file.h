@@ -17,6 +17,6 @@ void stats_file_start(const struct outputs *outputs, const struct settings *sett
 /* No line more; waits for one that is being written. Main lcore. */
 void stats_file_stop(void);
 
-/* The last line, which has what the final report has, and exit_status; then close. Main lcore, when
- * everything stands still. */
-void stats_file_finish(struct outputs *outputs, int exit_status);
+/* The last line, which has what the final report has; then close. Main lcore, when everything stands
+ * still. */
+void stats_file_finish(struct outputs *outputs);
