@@ -114,17 +114,6 @@ def import_library():
                       ) from error
 
 
-def write_whole(path, text):
-    """A file appears whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
 def read_offset(text, shape):
     """--offset: a number, or a map of frames of that shape."""
     try:
@@ -236,8 +225,8 @@ def main():
     text = sitesfile.sites_text(found, frames, told, args.drop_bad)
     if args.report:
         from caliblib.page import page
-        write_whole(args.report, page(found, frames, told))
-    write_whole(args.output, text)
+        dipformat.write_whole(args.report, page(found, frames, told))
+    dipformat.write_whole(args.output, text)
     tell_outcome(args, found, frames, told, bad)
     return 1 if bad or lost or frames.bad else 0
 

@@ -60,6 +60,17 @@ def run_tool(work):
         return 2
 
 
+def write_whole(path, text):
+    """A file appears whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
 def number(low, high, kind=float):
     """An argparse type: a number from low to high."""
     def parse(text):

@@ -8,7 +8,6 @@ or a folder with results, of which the newest run is taken. The rest is found by
 nothing else: no network, no other file. What cannot be shown is told with the reason."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -256,17 +255,6 @@ def atoms(run):
                "decided occupied, blue empty.", samples)
 
 
-def write(path, text):
-    """All of it under its name, or nothing."""
-    part_path = path.with_name(path.name + ".part")
-    try:
-        part_path.write_text(text, encoding="utf-8")
-        os.replace(part_path, path)
-    except BaseException:
-        part_path.unlink(missing_ok=True)
-        raise
-
-
 def arguments():
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -319,7 +307,7 @@ def main():
     if output.exists() and any(path.exists() and output.samefile(path) for path in own):
         raise Trouble(f"-o {output}: a file of the run itself; expected another name")
     parts = [*flow(run), *times(run), *atoms(run)]
-    write(output, page(files, run.figures, run.decisions, parts, run.faults))
+    dipformat.write_whole(output, page(files, run.figures, run.decisions, parts, run.faults))
     for fault in run.faults:
         complain(fault)
     for missing in parts:
