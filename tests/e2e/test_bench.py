@@ -357,8 +357,8 @@ def test_a_scratch_folder_that_cannot_be_made(tmp_path, capsys):
     assert end.value.code == 2 and "expected a folder to write into" in capsys.readouterr().err
 
 
-def test_the_real_programs(tmp_path):
-    """Once, with the real ones: 64 x 64, where gathering, the checksum and fio all take part."""
+def real_figures(tmp_path, part, shape):
+    """Of one short run of the real programs."""
     if harness.program() is None:
         pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
     if shutil.which("fio") is None:
@@ -366,29 +366,23 @@ def test_the_real_programs(tmp_path):
     if shutil.disk_usage(tmp_path).free < 3e9:
         pytest.skip("less than 3 GB free")
     status, stdout, stderr = bench(
-        tmp_path, "archive", "--shapes", "64x64", "--seconds", 0.3, "--repeat", 1, "--json",
+        tmp_path, part, "--shapes", shape, "--seconds", 0.3, "--repeat", 1, "--json",
         tmp_path / "figures.json", build=Path(harness.program()).parents[1])
     assert (status, stderr) == (0, ""), stdout
     report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    speed = report["archive"]["64x64"]["speed"]
+    return report[part][shape]["speed"]
+
+
+def test_the_real_programs(tmp_path):
+    """Once, with the real ones: 64 x 64, where gathering, the checksum and fio all take part."""
+    speed = real_figures(tmp_path, "archive", "64x64")
     rates = [speed[name]["median"] for name in ("program", "fio", "fio, one at a time",
                                                 "fio, as gathered")]
     assert all(0.001 < rate < 100 for rate in rates)
 
 
 def test_the_real_replay(tmp_path):
-    if harness.program() is None:
-        pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
-    if shutil.which("fio") is None:
-        pytest.skip("fio is not installed; scripts/setup")
-    if shutil.disk_usage(tmp_path).free < 3e9:
-        pytest.skip("less than 3 GB free")
-    status, stdout, stderr = bench(
-        tmp_path, "replay", "--shapes", "300x300", "--seconds", 0.3, "--repeat", 1, "--json",
-        tmp_path / "figures.json", build=Path(harness.program()).parents[1])
-    assert (status, stderr) == (0, ""), stdout
-    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    speed = report["replay"]["300x300"]["speed"]
+    speed = real_figures(tmp_path, "replay", "300x300")
     assert all(0.001 < speed[name]["median"] < 100 for name in (
         "program", "fio", "fio, one at a time", "not verified"))
 

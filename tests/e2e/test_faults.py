@@ -127,12 +127,7 @@ def test_results_on_a_full_disk(dip, scene, small_disk, overrun):
         "proc.proc_output_dir": "disk/results", "main.overrun": overrun}))
     dip.wait_for(run, lambda: list(small_disk.glob("results/*.txt")) and
                  next(small_disk.glob("results/*.txt")).stat().st_size > 0)
-    with open(small_disk / "filler", "wb", buffering=0) as filler:
-        try:
-            while filler.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
+    harness.fill_up(small_disk)
     time.sleep(0.5)
     run = dip.stop(run, status=1)
     assert run.stats["results_io_errors"] > 0
@@ -147,13 +142,7 @@ def test_results_resume_when_space_comes_back(dip, scene, small_disk):
     run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **{
         "proc.proc_output_dir": "disk/results"}))
     dip.wait_for(run, lambda: list(small_disk.glob("results/*.txt")))
-    filler = small_disk / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
+    filler = harness.fill_up(small_disk)
     time.sleep(0.5)
     filler.unlink()
     time.sleep(0.6)

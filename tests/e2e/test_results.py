@@ -189,13 +189,7 @@ def test_full_disk(dip, scene, small_disk):
     run = dip.start(scene.folder, 0, sets=scene.sets(**RATE, **SUMS, **{
         "proc.proc_output_dir": "disk/results"}))
     dip.wait_for(run, lambda: list(small_disk.glob("results/*.npy")))
-    filler = small_disk / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
+    filler = harness.fill_up(small_disk)
     time.sleep(0.5)
     lost = np.load(next(small_disk.glob("results/*[0-9].npy")), mmap_mode="r")
     assert len(lost) == 0 or lost["seq"][-1] < 2000

@@ -167,13 +167,7 @@ def test_full_disk(dip, scene, small_disk):
     dip.wait_for(run, lambda: list(small_disk.glob("results/*.stats.jsonl")))
     path, = small_disk.glob("results/*.stats.jsonl")
     dip.wait_for(run, lambda: path.stat().st_size > 0)
-    filler = small_disk / "filler"
-    with open(filler, "wb", buffering=0) as file:
-        try:
-            while file.write(bytes(4096)):
-                pass
-        except OSError:
-            pass
+    filler = harness.fill_up(small_disk)
     dip.wait_for(run, lambda: _overdue(path))
     filler.unlink()
     size = path.stat().st_size

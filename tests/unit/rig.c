@@ -144,6 +144,8 @@ int rig_setup(const char *folder)
 		.socket = SOCKET_ID_ANY};
 	struct dip_error err;
 
+	if (mkdir(folder, 0755) < 0)
+		return -1;
 	snprintf(own.folder, sizeof(own.folder), "%s", folder);
 	own.ring = rte_ring_create_elem("rig", sizeof(struct dip_desc), RING, SOCKET_ID_ANY,
 		RING_F_SP_ENQ | RING_F_SC_DEQ | RING_F_EXACT_SZ);

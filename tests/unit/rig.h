@@ -48,7 +48,8 @@ struct rig {
 
 extern struct rig rig;
 
-/* Once: the ring, the pool, and the folder below which everything happens. 0 or -1. */
+/* Once: the ring, the pool, and the folder, which is made, below which everything happens. 0 or
+ * -1. */
 int rig_setup(const char *folder);
 void rig_teardown(void);
 

@@ -199,7 +199,7 @@ static int setup_group(void **state)
 	if (proof_folder(folder, sizeof(folder)) < 0 || eal_start(state) < 0)
 		return -1;
 	snprintf(disk, sizeof(disk), "%s/disk", folder);
-	return mkdir(disk, 0755) < 0 ? -1 : rig_setup(disk);
+	return rig_setup(disk);
 }
 
 static int teardown_group(void **state)

@@ -234,9 +234,7 @@ static int setup_group(void **state)
 		return -1;
 	snprintf(run_folder, sizeof(run_folder), "%s/disk", folder);
 	snprintf(crash_folder, sizeof(crash_folder), "%s/crash", folder);
-	if (mkdir(run_folder, 0755) < 0 || mkdir(crash_folder, 0755) < 0)
-		return -1;
-	return rig_setup(run_folder);
+	return mkdir(crash_folder, 0755) < 0 ? -1 : rig_setup(run_folder);
 }
 
 static int teardown_group(void **state)
