@@ -1,10 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <stdlib.h>
+#include <time.h>
+
+#include <rte_cycles.h>
 
 #include "archive/fifo.h"
 
 #define REAP_MAX 64
+
+/* Without an end of any write for so long, the CPU is given away for a moment; after a moment that
+ * helped, sooner. */
+#define OVERDUE_US 1000
+#define SOON_US 100
+#define MOMENT_US 50
 
 int dip_fifo_create(struct dip_fifo *f, const struct dip_io_ops *ops, unsigned int depth)
 {
@@ -111,14 +120,35 @@ static void end_attempt(struct dip_fifo *f, struct dip_write *w)
 	}
 }
 
+/* The kernel ends direct writes to reserved blocks in a worker, on the CPU that their interrupt came
+ * to. A polling lcore there can keep the worker from that CPU for seconds, while the disk has nothing
+ * to do. What a disk that is merely slow costs other pollers of the lcore is MOMENT_US of each
+ * OVERDUE_US. */
+static void give_way(struct dip_fifo *f, bool any_ended)
+{
+	uint64_t now = rte_rdtsc(), us = rte_get_tsc_hz() / 1000000;
+
+	if (any_ended) {
+		f->give_way_at = now + us * (f->gave_way ? SOON_US : OVERDUE_US);
+		f->gave_way = false;
+	} else if (now > f->give_way_at) {
+		nanosleep(&(struct timespec){.tv_nsec = MOMENT_US * 1000}, NULL);
+		f->give_way_at = rte_rdtsc() + us * OVERDUE_US;
+		f->gave_way = true;
+	}
+}
+
 unsigned int dip_fifo_reap(struct dip_fifo *f)
 {
 	struct dip_io_request *ended[REAP_MAX];
 	unsigned int n;
 
-	if (f->outstanding == 0)
+	if (f->outstanding == 0) {
+		f->give_way_at = UINT64_MAX;
 		return 0;
+	}
 	n = f->ops->reap(f->io, ended, REAP_MAX);
+	give_way(f, n > 0 || f->give_way_at == UINT64_MAX);
 	for (unsigned int i = 0; i < n; i++)
 		end_attempt(f,
 			(struct dip_write *)RTE_PTR_SUB(ended[i], offsetof(struct dip_write, io)));

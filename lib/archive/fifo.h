@@ -32,6 +32,8 @@ struct dip_fifo {
 	uint64_t head, tail;      /* writes taken off, put on */
 	size_t align;             /* a short write goes on from a multiple of it (O_DIRECT) */
 	uint64_t short_writes;
+	uint64_t give_way_at; /* TSC: without an end of a write until then, sleep a moment */
+	bool gave_way;        /* since a write last ended */
 	struct dip_write *writes; /* depth of them; write i is writes[i % depth] */
 };
 
@@ -51,7 +53,8 @@ void dip_fifo_add(struct dip_fifo *fifo, int fd, uint64_t offset, size_t stride,
 /* Give the writes from `from` (their number in the queue's count) on to the back end. */
 void dip_fifo_submit(struct dip_fifo *fifo, uint64_t from);
 
-/* Collect what has ended; short writes go on with their rest. Returns how many ended. */
+/* Collect what has ended; short writes go on with their rest. Returns how many ended. When none has
+ * for long the thread sleeps for a moment, so that the kernel can end them on its CPU. */
 unsigned int dip_fifo_reap(struct dip_fifo *fifo);
 
 /* The oldest write if it has ended, else NULL. */
