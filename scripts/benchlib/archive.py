@@ -176,10 +176,10 @@ def limits(shape):
 
 def _limit_run(options, name, depth, block, batch, folder, sync_every=0):
     huge = on_hugepages(options, 2 * block * depth // 2**20)
-    rate = fio.write(name, folder / "fio.dat", options.seconds, block, depth, batch,
-                     int(FASTEST * options.seconds), cpus(options)[:2][-1], huge, sync_every)
+    result = fio.write(name, folder / "fio.dat", options.seconds, block, depth, batch,
+                       int(FASTEST * options.seconds), cpus(options)[:2][-1], huge, sync_every)
     settle()
-    return rate
+    return result
 
 
 def _runs(options, shape, folder):
@@ -225,15 +225,16 @@ def _show_speed(shape, results):
                                  column(rows, "longest_ms"), "ms")}
     for name, (block, batch) in limits(shape).items():
         what = f"{name}, {batch} of {block:,} bytes" if batch > 1 else f"{name}, {block:,} bytes"
-        result[name] = show(what, results[name], "GB/s")
-        result[name + ", ratio"] = show("  ratio to that", ratios(rates, results[name]), "")
+        limit = column(results[name], "gbps")
+        result[name] = show(what, limit, "GB/s")
+        result[name + ", ratio"] = show("  ratio to that", ratios(rates, limit), "")
     if shape.ratio is not None:
         result["bar"] = bar("ratio to fio", result["fio, ratio"]["median"], shape.ratio)
     synced = column(results["program, synced"], "gbps")
     result["program, synced"] = show("archived, synced every second", synced, "GB/s")
-    result["fio, synced"] = show("fio, synced as often", results["fio, synced"], "GB/s")
-    result["fio, synced, ratio"] = show("  ratio to that",
-                                        ratios(synced, results["fio, synced"]), "")
+    limit = column(results["fio, synced"], "gbps")
+    result["fio, synced"] = show("fio, synced as often", limit, "GB/s")
+    result["fio, synced, ratio"] = show("  ratio to that", ratios(synced, limit), "")
     least = min(column(rows, "gb"))
     if least < LASTING:
         print(f"  warning: a run of {least:.1f} GB; expected {LASTING} GB or more, or a cache of "
@@ -267,6 +268,8 @@ def _measure(options, shape, folder):
               "cpu": _show_cpu(results["own lcore"], "") if "own lcore" in results else {}}
     if "no checksum" in results:
         result["cpu, no checksum"] = _show_cpu(results["no checksum"], ", no checksum")
+        result["cpu, fio"] = show("CPU a block, fio, which has no checksum",
+                                  column(results["fio"], "cpu_us"), "us")
     if shape.cpu_us is not None and result["cpu"]:
         result["cpu bar"] = bar("us of the archiver a frame",
                                 result["cpu"]["archiver"]["median"], shape.cpu_us, at_most=True)

@@ -34,8 +34,9 @@ def read(name, path, seconds, block, depth, batch, offset, size, cpu, huge):
 
 
 def write(name, path, seconds, block, depth, batch, most, cpu, huge, sync_every=0):
-    """GB/s of writing blocks of that many bytes to a new, reserved file, as the archive does; a
-    sync after each sync_every blocks, 0: none. At most that many bytes."""
+    """GB/s of writing blocks of that many bytes to a new, reserved file, as the archive does, and
+    microseconds of fio's CPU a block; a sync after each sync_every blocks, 0: none. At most that many
+    bytes."""
     command = [*_command(path, block, depth, batch, cpu, huge), "--rw=write",
                f"--size={most // block * block}", f"--runtime={int(seconds * 1000)}ms",
                "--fallocate=native", f"--fdatasync={sync_every}"]
@@ -43,4 +44,6 @@ def write(name, path, seconds, block, depth, batch, most, cpu, huge, sync_every=
         job = run_json(name, command)["jobs"][0]
     finally:
         path.unlink(missing_ok=True)
-    return job["write"]["io_bytes"] / job["write"]["runtime"] / 1e6
+    share = (job["usr_cpu"] + job["sys_cpu"]) / 100
+    return {"gbps": job["write"]["io_bytes"] / job["write"]["runtime"] / 1e6,
+            "cpu_us": share * job["job_runtime"] * 1e3 / job["write"]["total_ios"]}
