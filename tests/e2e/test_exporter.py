@@ -422,6 +422,7 @@ TROUBLE = {
     "DipSourceErrors": ("critical", {"dip_dma_errors_polls_total": "0x18 1x6"}, {}),
     "DipPoolNearlyEmpty": ("warning", {"dip_pool_available_slabs": "128x18 12x6"}, {}),
     "DipDiskErrors": ("critical", {"dip_results_io_errors_frames_total": "0x18 2x6"}, {}),
+    "DipFiguresNotWritten": ("warning", {"dip_stats_errors_episodes_total": "0x18 1x6"}, {}),
     "DipStaleDescriptors": ("critical", {"dip_arch_stale_desc_frames_total": "0x18 1x6"}, {}),
     "DipLatencyOverDeadline": ("warning", {"dip_proc_late_frames_total": "5x18 6x6"}, {}),
 }
