@@ -205,7 +205,6 @@ static int run_device(const struct command *command, const struct source *source
 	if (command->eal_argc == 0 && pipeline.archiver != NULL)
 		dip_lcore_share_cpu(pipeline.placement.archive);
 	summary_attach(&pipeline, source->name);
-	telemetry_register(&settings);
 	status = run(&pipeline, command, seconds);
 	if (pipeline.started) {
 		summary.exit_status = status;
@@ -240,6 +239,7 @@ int main(int argc, char **argv)
 	}
 	memory = (struct launch_memory){.slab_bytes = pipeline_slab_bytes(&settings, frame_bytes),
 		.window_bytes = pipeline_window_bytes(&settings)};
+	telemetry_register(&settings);
 	if (launch_eal(&command, &settings, &memory, &err) < 0) {
 		source_close(&source);
 		return complain(&err);

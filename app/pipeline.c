@@ -144,5 +144,4 @@ void pipeline_free(struct pipeline *p)
 	dip_frame_pool_free(p->pool);
 	if (p->detector != NULL)
 		p->detector->ops->destroy(p->detector);
-	dip_sites_free(&p->sites);
 }

@@ -35,6 +35,7 @@ void summary_attach(const struct pipeline *p, const char *device)
 	summary.slabs = s->main.slabs;
 	summary_note_pool(p);
 	summary.begin_tsc = rte_rdtsc();
+	__atomic_store_n(&summary.attached, true, __ATOMIC_RELEASE);
 }
 
 void summary_note_pool(const struct pipeline *p)

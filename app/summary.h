@@ -13,6 +13,7 @@
  * is looked at only between summary_attach and summary_detach. */
 
 struct summary {
+	bool attached; /* atomic: what follows is filled in */
 	char device[64];
 	struct dip_dma_info info;
 	uint16_t dev_id;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,19 @@ void telemetry_decimal(struct rte_tel_data *d, const char *name, double value)
 
 	snprintf(text, sizeof(text), "%.6g", value);
 	rte_tel_data_add_dict_string(d, name, text);
+}
+
+int telemetry_error(struct rte_tel_data *d, const char *format, ...)
+{
+	char text[RTE_TEL_MAX_STRING_LEN];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(d, "error", text);
+	return 0;
 }
 
 static void add_metric(const struct dip_metric *metric, uint64_t value, void *d)
@@ -178,18 +192,29 @@ static const struct {
 	{"/dip/pool", on_pool, "Frame buffers, and those that are free. No parameters"},
 	{"/dip/archive", on_archive, "The archive of this run. No parameters"},
 	{"/dip/config", on_config, "Every effective setting. No parameters"},
+	{"/dip/occupancy", telemetry_occupancy, "The last frame decided. No parameters"},
+	{"/dip/site", telemetry_site,
+		"What a site has counted. Parameters: its number from 0, or its name"},
 };
+
+/* What DPDK calls for any of them. */
+static int answer(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	if (!__atomic_load_n(&summary.attached, __ATOMIC_ACQUIRE))
+		return telemetry_error(d, "the run has not begun yet");
+	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
+		if (strcmp(commands[i].path, cmd) == 0)
+			return commands[i].callback(cmd, params, d);
+	return -EINVAL;
+}
 
 void telemetry_register(const struct settings *s)
 {
 	settings = s;
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
-		if (rte_telemetry_register_cmd(
-			    commands[i].path, commands[i].callback, commands[i].help) < 0)
+		if (rte_telemetry_register_cmd(commands[i].path, answer, commands[i].help) < 0)
 			fprintf(stderr,
 				"dma-image-processor: telemetry command %s cannot be registered; "
-				"going on "
-				"without it\n",
+				"going on without it\n",
 				commands[i].path);
-	telemetry_register_sites();
 }

@@ -3,8 +3,6 @@
 
 #include "options.h"
 
-/* Register /dip/... with DPDK telemetry. settings must stay to the end of the process. */
+/* Register /dip/... with DPDK telemetry, before EAL starts it; until summary_attach every answer says that
+ * the run has not begun. settings must stay to the end of the process. */
 void telemetry_register(const struct settings *settings);
-
-/* Likewise /dip/occupancy and /dip/site. */
-void telemetry_register_sites(void);

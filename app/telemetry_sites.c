@@ -6,11 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <rte_telemetry.h>
-
 #include "process/site_stats.h"
 #include "summary.h"
-#include "telemetry.h"
+#include "telemetry_impl.h"
 
 /* What telemetry tells of the sites. As in telemetry.c, only storage that is never freed is read, and
  * what has a point is a decimal string. */
@@ -23,7 +21,7 @@ static void add_decimal(struct rte_tel_data *d, const char *name, double value)
 	rte_tel_data_add_dict_string(d, name, text);
 }
 
-static int on_occupancy(const char *cmd, const char *params, struct rte_tel_data *d)
+int telemetry_occupancy(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	struct dip_last_frame last;
 
@@ -79,15 +77,18 @@ static void add_statistics(
 	add_decimal(d, "last_margin", margin_of(site, s->sum));
 }
 
-static int on_site(const char *cmd, const char *params, struct rte_tel_data *d)
+int telemetry_site(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	struct dip_site_summary statistics;
 	int64_t number = find_site(params);
 	const struct dip_site *site;
 
 	(void)cmd;
-	if (number < 0 || dip_site_stats_read((unsigned int)number, &statistics) < 0)
-		return -EINVAL;
+	if (number < 0)
+		return telemetry_error(d, "expected a site: its number, 0 to %u, or its name",
+			summary.sites->count - 1);
+	if (dip_site_stats_read((unsigned int)number, &statistics) < 0)
+		return telemetry_error(d, "the site is being counted without a pause; ask again");
 	site = &summary.sites->site[number];
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_u64(d, "site", (uint64_t)number);
@@ -105,25 +106,4 @@ static int on_site(const char *cmd, const char *params, struct rte_tel_data *d)
 		add_decimal(d, "false_negative", site->false_negative);
 	add_statistics(d, site, &statistics);
 	return 0;
-}
-
-void telemetry_register_sites(void)
-{
-	static const struct {
-		const char *path;
-		telemetry_cb callback;
-		const char *help;
-	} commands[] = {
-		{"/dip/occupancy", on_occupancy, "The last frame decided. No parameters"},
-		{"/dip/site", on_site,
-			"What a site has counted. Parameters: its number from 0, or its name"},
-	};
-
-	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
-		if (rte_telemetry_register_cmd(
-			    commands[i].path, commands[i].callback, commands[i].help) < 0)
-			fprintf(stderr,
-				"dma-image-processor: telemetry command %s cannot be registered; "
-				"going on without it\n",
-				commands[i].path);
 }

@@ -94,7 +94,10 @@ int telemetry_latency(const char *cmd, const char *params, struct rte_tel_data *
 	if (processor != WINDOW_ALL && small_number(params) >= 0)
 		processor = small_number(params);
 	if (window_latencies(processor, reset, &l) < 0)
-		return -EINVAL;
+		return telemetry_error(d,
+			"expected no parameter, the number of a processor, 0 to %u, reset or "
+			"buckets",
+			summary.processors - 1);
 	rte_tel_data_start_dict(d);
 	add_histogram(d, "dequeued", &l.dequeued);
 	add_histogram(d, "decision", &l.decision);

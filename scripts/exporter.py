@@ -98,6 +98,8 @@ class Connection:
         if answer is None:
             raise NoAnswer(f"{self.path}: it does not know {text}; expected a dma-image-processor "
                            "of the exporter's version")
+        if isinstance(answer, dict) and "error" in answer:
+            raise NoAnswer(f"{self.path}: {text}: {answer['error']}")
         return answer
 
     def check_program(self):

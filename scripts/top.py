@@ -37,6 +37,9 @@ def sample(connection):
     data = {name: connection.ask(command) for name, command in ASKED.items()}
     if not all(isinstance(part, dict) for part in data.values()):
         raise Gone("it does not answer any more: it is ending")
+    for part in data.values():
+        if "error" in part:
+            raise Gone(part["error"])
     return {"pid": connection.pid, "monotonic_s": time.monotonic(), **data}
 
 

@@ -122,7 +122,7 @@ def starter(dip, tiny):
         run = dip.start(tiny.folder, 0, eal_args=harness.eal(1, prefix=prefix), sets=tiny.sets(**{
             "main.fps": 1000, "main.nth_archive": 2, **sets}))
         client = Client(prefix, run.pid)
-        dip.wait_for(run, lambda: (client.ask("/dip/stats") or {}).get("arch_frames", 0) > 0)
+        dip.wait_for(run, lambda: client.ask("/dip/stats").get("arch_frames", 0) > 0)
         client.close()
         return run
 

@@ -159,7 +159,7 @@ def test_pool(dip, scene, prefix):
     dip.stop(run)
     run, pool = ask({"main.overrun": "block", "dma.pace_frames": False, "arch.max_rate": 1e6,
                      "main.drain_queues": False})
-    dip.wait_for(run, lambda: (pool() or {"available": 64})["available"] < 8)
+    dip.wait_for(run, lambda: pool().get("available", 64) < 8)
     dip.stop(run)
 
 
