@@ -9,10 +9,9 @@
 #include <rte_rawdev.h>
 #include <rte_ring.h>
 
-#include "format/format.h"
 #include "build.h"
+#include "memory.h"
 
-#define PAGE 4096
 /* Small frames come in bursts of about this many bytes: half of an L1 cache and a fraction of any
  * L2, so that a frame is decided before later ones push it out. */
 #define BURST_BYTES 65536
@@ -30,53 +29,6 @@ static bool blocking(const struct settings *s)
 static bool wants_results(const struct pipeline *p)
 {
 	return p->outputs.results_fd >= 0 || p->settings->proc.print_stdout;
-}
-
-size_t pipeline_slab_bytes(const struct settings *s, size_t image_bytes)
-{
-	bool npy = strcmp(s->arch.format, "npy") == 0;
-
-	if (archiving(s) && npy)
-		image_bytes = dip_record_bytes(image_bytes, s->arch.block_bytes);
-	return RTE_ALIGN_CEIL(image_bytes, (size_t)PAGE);
-}
-
-size_t pipeline_window_bytes(const struct settings *s)
-{
-	size_t rows = (s->pois.row_end - s->pois.row_start) / s->pois.roi_h + 1,
-	       cols = (s->pois.col_end - s->pois.col_start) / s->pois.roi_w + 1;
-
-	if (strcmp(s->proc.results, "none") == 0 && !s->proc.print_stdout)
-		return 0;
-	if (s->pois.sites[0] != '\0') /* how many is not known yet */
-		return DIP_WINDOW_BYTES;
-	if (s->pois.row_end <= s->pois.row_start || s->pois.col_end <= s->pois.col_start)
-		return 0; /* refused in a moment, with a better word */
-	return dip_window_bytes(s->proc.results_window, rows * cols,
-		s->proc.sums ? rows * cols * sizeof(int32_t) : 0);
-}
-
-/* How many slabs each sink may hold. With drop no sink may hold them all: a quarter stays for the
- * others, so that a stalled disk never starves the decisions, nor they it. */
-struct shares {
-	unsigned int proc_ring; /* frames, of each lane */
-	unsigned int arch_ring, arch_inflight;
-};
-
-static struct shares share_slabs(const struct settings *s, unsigned int lanes)
-{
-	int64_t slabs = s->main.slabs, quota = slabs - RTE_MAX(slabs / 4, (int64_t)1), inflight;
-
-	if (blocking(s))
-		return (struct shares){.proc_ring = s->proc.ring_size,
-			.arch_ring = s->arch.ring_size,
-			.arch_inflight = RTE_MIN(s->arch.max_inflight, slabs)};
-	inflight = RTE_MIN(s->arch.max_inflight, RTE_MAX(quota / 2, (int64_t)1));
-	return (struct shares){
-		.proc_ring = RTE_MIN(s->proc.ring_size, RTE_MAX(quota / lanes, (int64_t)1)),
-		.arch_ring = RTE_MIN(s->arch.ring_size, RTE_MAX(quota - inflight, (int64_t)1)),
-		.arch_inflight = inflight,
-	};
 }
 
 static int create_ring(const char *name, unsigned int index, unsigned int size, unsigned int flags,
@@ -107,12 +59,13 @@ static unsigned int lcores_used(const struct pipeline *p)
 	return p->placement.lanes + p->placement.processors + 1;
 }
 
-static int create_pool(struct pipeline *p, struct dip_error *err)
+static int create_pool(struct pipeline *p, const struct memory_plan *plan, struct dip_error *err)
 {
 	struct dip_frame_pool_conf conf = {
 		.name = "dip_frames",
 		.slabs = p->settings->main.slabs,
-		.record_bytes = pipeline_slab_bytes(p->settings, p->image_bytes),
+		.record_bytes = plan->slab_bytes,
+		.total_bytes = plan->total_bytes,
 		.lcores = lcores_used(p),
 		.socket = SOCKET_ID_ANY,
 	};
@@ -147,7 +100,7 @@ static int create_outputs(struct pipeline *p, struct dip_error *err)
 }
 
 static int create_lane(
-	struct pipeline *p, unsigned int i, const struct shares *shares, struct dip_error *err)
+	struct pipeline *p, unsigned int i, const struct memory_plan *plan, struct dip_error *err)
 {
 	const struct settings *s = p->settings;
 	struct lane *lane = &p->lane[i];
@@ -168,7 +121,7 @@ static int create_lane(
 
 	if (processors_of(&p->placement, i) == 1)
 		flags |= RING_F_SC_DEQ;
-	ret = create_ring("proc", i, shares->proc_ring, flags, &lane->ring, err);
+	ret = create_ring("proc", i, plan->proc_ring, flags, &lane->ring, err);
 	if (ret == 0 && wants_results(p))
 		ret = dip_window_create(s->proc.results_window, p->detector->sites, sums_bytes(p),
 			&lane->window, err);
@@ -206,7 +159,8 @@ static const char *backend(const struct settings *s)
 	return s->arch.use_io_uring ? "uring" : "pwrite";
 }
 
-static int create_archiver(struct pipeline *p, const struct shares *shares, struct dip_error *err)
+static int create_archiver(
+	struct pipeline *p, const struct memory_plan *plan, struct dip_error *err)
 {
 	const struct settings *s = p->settings;
 	struct dip_archiver_conf conf = {
@@ -225,7 +179,7 @@ static int create_archiver(struct pipeline *p, const struct shares *shares, stru
 		.pool = p->pool,
 		.backend = backend(s),
 		.depth = s->arch.uring_qd,
-		.max_inflight = shares->arch_inflight,
+		.max_inflight = plan->arch_inflight,
 		.gather_bytes = s->arch.io_buffer_bytes,
 		.checksum = s->arch.checksum,
 		.sync_interval_ms = s->arch.sync_interval_ms,
@@ -284,23 +238,25 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 
 int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
 {
-	struct shares shares = share_slabs(p->settings, p->placement.lanes);
-	int ret = create_pool(p, err);
+	struct memory_plan plan;
+	int ret;
 
+	memory_plan(p->settings, p->image_bytes, p->placement.lanes, &plan);
+	ret = create_pool(p, &plan, err);
 	if (ret == 0)
 		ret = configure_source(p, limit, err);
 	if (ret == 0 && archiving(p->settings))
-		ret = create_ring("arch", 0, shares.arch_ring,
+		ret = create_ring("arch", 0, plan.arch_ring,
 			RING_F_SC_DEQ | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
 			&p->arch_ring, err);
 	if (ret == 0)
 		ret = create_outputs(p, err);
 	for (unsigned int i = 0; ret == 0 && i < p->placement.lanes; i++)
-		ret = create_lane(p, i, &shares, err);
+		ret = create_lane(p, i, &plan, err);
 	for (unsigned int i = 0; ret == 0 && i < p->placement.processors; i++)
 		ret = create_process(p, i, err);
 	if (ret == 0 && archiving(p->settings))
-		ret = create_archiver(p, &shares, err);
+		ret = create_archiver(p, &plan, err);
 	if (ret == 0 && wants_results(p))
 		ret = create_results(p, err);
 	return ret;

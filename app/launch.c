@@ -12,11 +12,11 @@
 #include <rte_log.h>
 
 #include "launch.h"
+#include "memory.h"
 
 #define MIB (1 << 20)
-/* Beside the slabs: rings, small windows of results, EAL's own. */
-#define OVERHEAD_BYTES ((size_t)64 * MIB)
-#define SMALL_WINDOWS ((size_t)16 * MIB)
+/* Without hugepages all memory is mapped at the start, and what is not touched costs nothing. */
+#define SPARE_MIB 64
 /* Chosen lcores that process, when the user says nothing: beyond that one source is the limit. */
 #define PROCESSORS_AUTO 4
 
@@ -65,6 +65,23 @@ static int put_first(
 		wanted);
 }
 
+static unsigned int workers_on(const struct settings *settings, unsigned int cpus)
+{
+	bool split = strcmp(settings->lcores.layout, "split") == 0;
+	unsigned int wanted = settings->proc.worker_threads > 0
+				      ? settings->proc.worker_threads + split
+				      : PROCESSORS_AUTO;
+
+	return wanted < cpus ? wanted : cpus;
+}
+
+unsigned int launch_workers(const struct settings *settings)
+{
+	unsigned int cpus[CPU_SETSIZE], n = workers_on(settings, allowed_cpus(cpus, CPU_SETSIZE));
+
+	return n > 0 ? n : 1;
+}
+
 /* "0@(0,1),1@0,2@1,3@(0,1)": main floats, workers 1.. are pinned, the last one, for the archive,
  * floats as well: it sleeps most of the time and must not take a CPU from a processor. */
 static int choose_lcores(
@@ -73,14 +90,11 @@ static int choose_lcores(
 	unsigned int cpus[CPU_SETSIZE], n = allowed_cpus(cpus, CPU_SETSIZE), workers, used = 0;
 	size_t size = sizeof(a->lcores);
 	char *text = a->lcores;
-	bool split = strcmp(settings->lcores.layout, "split") == 0;
 	char all[2048] = "(";
 
 	if (put_first(cpus, n, settings, err) < 0)
 		return -EINVAL;
-	workers = settings->proc.worker_threads > 0 ? settings->proc.worker_threads + split
-						    : PROCESSORS_AUTO;
-	workers = workers < n ? workers : n;
+	workers = workers_on(settings, n);
 	for (unsigned int i = 0, at = 1; i < n && at < sizeof(all) - 8; i++)
 		at += sprintf(all + at, "%u%c", cpus[i], i + 1 < n ? ',' : ')');
 	used = snprintf(text, size, "0@%s", all);
@@ -150,27 +164,23 @@ static void add(struct arguments *a, const char *text)
 	a->argv[a->argc++] = (char *)text;
 }
 
-static int choose_memory(struct arguments *a, const struct settings *settings,
-	const struct launch_memory *memory, struct dip_error *err)
+static int choose_memory(struct arguments *a, const struct settings *settings, size_t image_bytes,
+	struct dip_error *err)
 {
-	size_t slabs = settings->main.slabs * memory->slab_bytes,
-	       windows = a->workers * memory->window_bytes,
-	       needed = slabs + OVERHEAD_BYTES + slabs / 64;
+	struct memory_plan plan;
 
-	if (windows > SMALL_WINDOWS)
-		needed += windows - SMALL_WINDOWS;
-
-	if (free_hugepage_bytes() >= needed) {
+	memory_plan(settings, image_bytes, a->workers, &plan);
+	if (free_hugepage_bytes() >= plan.total_bytes) {
 		add(a, "--in-memory");
 		return 0;
 	}
-	if (available_bytes() < needed)
+	if (available_bytes() < plan.total_bytes)
 		return dip_fail(err, ENOMEM,
 			"main.slabs = %" PRId64
 			": needs %zu bytes (slabs of %zu bytes), found %zu bytes "
 			"available; expected fewer slabs",
-			settings->main.slabs, needed, memory->slab_bytes, available_bytes());
-	snprintf(a->megabytes, sizeof(a->megabytes), "%zu", needed / MIB + 1);
+			settings->main.slabs, plan.total_bytes, plan.slab_bytes, available_bytes());
+	snprintf(a->megabytes, sizeof(a->megabytes), "%zu", plan.total_bytes / MIB + SPARE_MIB);
 	add(a, "--no-huge");
 	add(a, "--no-shconf");
 	add(a, "-m");
@@ -179,7 +189,7 @@ static int choose_memory(struct arguments *a, const struct settings *settings,
 }
 
 static int choose_arguments(struct arguments *a, const struct settings *settings,
-	const struct launch_memory *memory, struct dip_error *err)
+	size_t image_bytes, struct dip_error *err)
 {
 	a->argc = 0;
 	add(a, "dma-image-processor");
@@ -194,7 +204,7 @@ static int choose_arguments(struct arguments *a, const struct settings *settings
 	add(a, "--log-level=lib.telemetry:error");
 	if (choose_lcores(a, settings, err) < 0)
 		return -EINVAL;
-	return choose_memory(a, settings, memory, err);
+	return choose_memory(a, settings, image_bytes, err);
 }
 
 static void say_choice(const struct arguments *a)
@@ -205,15 +215,15 @@ static void say_choice(const struct arguments *a)
 	fprintf(stderr, "\n");
 }
 
-int launch_eal(const struct command *command, const struct settings *settings,
-	const struct launch_memory *memory, struct dip_error *err)
+int launch_eal(const struct command *command, const struct settings *settings, size_t image_bytes,
+	struct dip_error *err)
 {
 	static struct arguments chosen; /* EAL keeps pointers into it */
 	int argc = command->eal_argc;
 	char **argv = command->eal_argv;
 
 	if (argc == 0) {
-		int ret = choose_arguments(&chosen, settings, memory, err);
+		int ret = choose_arguments(&chosen, settings, image_bytes, err);
 
 		if (ret < 0)
 			return ret;

@@ -13,6 +13,7 @@
 #include "control.h"
 #include "dma/source.h"
 #include "launch.h"
+#include "memory.h"
 #include "pipeline.h"
 #include "report.h"
 #include "source.h"
@@ -34,13 +35,38 @@ static int complain(const struct dip_error *err)
 	return EXIT_USAGE;
 }
 
-/* The actions that start nothing. */
-static int inform(enum action action)
+/* The effective settings, and what they take of memory as far as the frames are known: from the source
+ * given, else from main.image_w and image_h. */
+static int check_config(const struct command *command)
 {
-	switch (action) {
+	bool given = command->npy_dir != NULL || command->device != NULL;
+	struct dip_error err = {0};
+	struct memory_plan plan;
+	struct source source = {0};
+	size_t bytes = (size_t)settings.main.image_w * settings.main.image_h * sizeof(uint16_t);
+	int ret = given ? source_examine(command, &settings, &source, &bytes, &err) : 0;
+
+	source_close(&source);
+	if (ret < 0)
+		return complain(&err);
+	dip_config_print(&option_table, &settings, stdout);
+	if (bytes > 0) {
+		/* As many lanes as are asked for, whatever this machine has CPUs for. */
+		memory_plan(&settings, bytes,
+			settings.proc.worker_threads > 0 ? settings.proc.worker_threads
+							 : launch_workers(&settings),
+			&plan);
+		memory_print(&plan, stdout);
+	}
+	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+}
+
+/* The actions that start nothing. */
+static int inform(const struct command *command)
+{
+	switch (command->action) {
 	case CHECK_CONFIG:
-		dip_config_print(&option_table, &settings, stdout);
-		break;
+		return check_config(command);
 	case LIST_OPTIONS:
 		dip_config_markdown(&option_table, stdout);
 		break;
@@ -221,7 +247,6 @@ int main(int argc, char **argv)
 {
 	struct dip_error err = {0};
 	struct command command;
-	struct launch_memory memory;
 	struct source source;
 	size_t frame_bytes;
 	int status;
@@ -231,16 +256,14 @@ int main(int argc, char **argv)
 		check_settings(&command, &settings, &err) < 0)
 		return complain(&err);
 	if (command.action != RUN)
-		return inform(command.action);
+		return inform(&command);
 	control_catch_signals();
 	if (source_examine(&command, &settings, &source, &frame_bytes, &err) < 0) {
 		source_close(&source);
 		return complain(&err);
 	}
-	memory = (struct launch_memory){.slab_bytes = pipeline_slab_bytes(&settings, frame_bytes),
-		.window_bytes = pipeline_window_bytes(&settings)};
 	telemetry_register(&settings);
-	if (launch_eal(&command, &settings, &memory, &err) < 0) {
+	if (launch_eal(&command, &settings, frame_bytes, &err) < 0) {
 		source_close(&source);
 		return complain(&err);
 	}

@@ -37,12 +37,6 @@ struct pipeline {
 	bool started;
 };
 
-/* Bytes of one slab for frames of image_bytes: what is archived of it, in whole pages. */
-size_t pipeline_slab_bytes(const struct settings *settings, size_t image_bytes);
-
-/* Bytes of a lane's results window, as far as the settings tell. */
-size_t pipeline_window_bytes(const struct settings *settings);
-
 /* Check the settings against the source and build everything, the output files last. limit: the
  * source ends after so many frames, 0: no limit. Returns 0, or a negative errno with *err and
  * nothing left behind. Main lcore. */

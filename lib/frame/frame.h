@@ -43,6 +43,8 @@ struct dip_frame_pool_conf {
 	size_t record_bytes; /* of one slab, a multiple of 4,096 */
 	unsigned int lcores; /* that take and give back frames; sizes the per-lcore caches */
 	int socket;          /* NUMA node, SOCKET_ID_ANY for any */
+	size_t total_bytes;  /* that the program needs of the same memory, all in all, for the message; 0:
+				nothing but the pool */
 };
 
 struct dip_frame_chunk {
@@ -59,6 +61,9 @@ struct dip_frame_pool {
 	unsigned int chunks;
 	struct dip_frame_chunk chunk[];
 };
+
+/* What a pool takes: slabs and frames. */
+size_t dip_frame_pool_bytes(uint32_t slabs, size_t record_bytes);
 
 /* Reserve the slabs and the frames. Returns 0, or a negative errno with *err: for -ENOMEM the bytes
  * needed, the bytes there are and the command that gives more. Main lcore only. */

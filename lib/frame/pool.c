@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,6 +13,8 @@
 #include "frame/frame.h"
 
 #define PAGE 4096
+/* For what else takes memory, where the caller does not say. */
+#define SPARE_PAGES 32
 #define CHUNK_MAX ((size_t)1 << 30)
 
 /* Frames parked in one lcore's cache are out of another's reach: small pools do without. */
@@ -53,10 +56,21 @@ static size_t hugepages_free_bytes(void)
 	return pages * kib * 1024;
 }
 
+size_t dip_frame_pool_bytes(uint32_t slabs, size_t record_bytes)
+{
+	/* Of a frame: the object, its place in the stack. */
+	return slabs * (record_bytes + sizeof(void *) +
+			       rte_mempool_calc_obj_size(sizeof(struct dip_frame), 0, NULL));
+}
+
 /* heap: bytes that were free in it before the pool took any. */
 static int fail_memory(const struct dip_frame_pool_conf *conf, size_t heap, struct dip_error *err)
 {
-	double mib = 1 << 20, needed = (double)conf->slabs * conf->record_bytes;
+	double mib = 1 << 20, needed = conf->total_bytes;
+	unsigned int spare = needed == 0 ? SPARE_PAGES : 0;
+
+	if (needed == 0)
+		needed = (double)conf->slabs * conf->record_bytes;
 
 	if (!rte_eal_has_hugepages())
 		return dip_fail(err, ENOMEM,
@@ -70,7 +84,7 @@ static int fail_memory(const struct dip_frame_pool_conf *conf, size_t heap, stru
 		"hugepages; expected fewer slabs, or more 2 MiB hugepages: echo %.0f > "
 		"/proc/sys/vm/nr_hugepages; see scripts/doctor",
 		conf->slabs, needed, conf->record_bytes, heap + hugepages_free_bytes(),
-		needed / (2 * mib) + 32);
+		ceil(needed / (2 * mib)) + spare);
 }
 
 /* Hugepages are there once reserved; ordinary pages come at the first touch, which must not be the
