@@ -403,6 +403,29 @@ def test_the_real_kernels(tmp_path):
         assert set(figures["bars"]) == {"boxes", "boxes-cold", "weighted-10000", "weighted"}
 
 
+def test_the_real_telemetry(tmp_path):
+    if harness.program() is None:
+        pytest.skip("DIP_BINARY does not name the program; set it to build/app/dma-image-processor")
+    if len(harness.cpus()) < 2:
+        pytest.skip("one CPU")
+    status, stdout, stderr = bench(
+        tmp_path, "telemetry", "--seconds", 1, "--repeat", 1, "--json", tmp_path / "figures.json",
+        build=Path(harness.program()).parents[1])
+    assert (status, stderr) == (0, ""), stdout
+    report = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))["telemetry"]
+    for results in ("text", "none"):
+        figures = report[results]
+        assert figures["clients"]["median"] > 100
+        assert figures["ratio"]["median"] == pytest.approx(
+            figures["abused"]["median"] / figures["quiet"]["median"])
+
+
+def test_telemetry_wants_two_cpus(tmp_path):
+    status, _, stderr = bench(tmp_path, "telemetry", "--cores", harness.cpus()[0],
+                              build=Path(harness.program() or tmp_path / "a/b").parents[1])
+    assert status == 2 and "expected two, one of them for the worker alone" in stderr
+
+
 def test_warnings_are_those_of_the_doctor():
     """Of the checks that concern a measurement, all that are amiss with the CPUs used."""
     code = ("import sys; sys.path.insert(0, sys.argv[1])\n"
