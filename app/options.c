@@ -102,7 +102,7 @@ static const struct dip_option rows[] = {
 		"many as 64 MiB hold"),
 	STRING(proc, detector, "patch", "the detector that decides which sites are occupied"),
 	STRING(proc, kernel, "auto",
-		"its inner loop: auto (the fastest this CPU has), scalar, avx2, avx512"),
+		"its inner loop: auto (the fastest this CPU has), scalar, avx2, avx512, neon"),
 	INT(proc, deadline_us, "0", 0, 1e9, "us",
 		"count frames decided later than this after their arrival as proc_late; 0: none"),
 	INT(proc, site_stats, "16", 0, 1000000, "frames",

@@ -16,7 +16,7 @@ struct dip_detector_conf {
 	uint32_t width, height; /* of the frame, pixels */
 	const struct dip_sites *sites;
 	const struct dip_pixels *pixels; /* NULL: pixels count what they are */
-	const char *kernel;              /* "auto", "scalar", "avx2", "avx512", ... */
+	const char *kernel;              /* "auto", "scalar", "avx2", "avx512", "neon" */
 };
 
 /* What is known of a detector; only read once it is made. Site i is the i-th of the configuration,

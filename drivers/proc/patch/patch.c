@@ -19,6 +19,9 @@ static const struct patch_kernel *const kernels[] = {
 	&patch_kernel_avx512,
 	&patch_kernel_avx2,
 #endif
+#ifdef __aarch64__
+	&patch_kernel_neon,
+#endif
 	&patch_kernel_scalar,
 };
 

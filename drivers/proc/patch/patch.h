@@ -149,6 +149,7 @@ struct patch_kernel {
 extern const struct patch_kernel patch_kernel_scalar;
 extern const struct patch_kernel patch_kernel_avx2;   /* x86-64 */
 extern const struct patch_kernel patch_kernel_avx512; /* x86-64 */
+extern const struct patch_kernel patch_kernel_neon;   /* aarch64 */
 
 /* The sums of all sites, with its kernel. */
 void patch_sums(const struct patch *patch, const uint16_t *pixels, void *sums);
