@@ -4,7 +4,7 @@
 
 /* All-ones patches side by side: column sums of the strip, divided among the boxes in the end. */
 
-#define BOX_VECTORS 7 /* as VECTORS, when columns are added in pairs */
+#define BOX_VECTORS 13 /* as VECTORS, when columns are added in pairs */
 
 /* Pixels to sum downwards, and how far ahead those are that come next. */
 struct strip {
@@ -59,7 +59,7 @@ AVX2 INLINE void add_rows(const struct strip *s, int vectors, bool pairs, struct
 		_mm256_storeu_si256((__m256i *)(odd + tail.col / 2), o[vectors - 1]);
 }
 
-/* Up to four vectors, or up to seven of pairs, whose odd columns need no registers. */
+/* Up to four vectors, or up to thirteen of pairs: of sixteen registers, three are for other things. */
 AVX2 INLINE void add_columns(
 	const struct strip *s, uint32_t w, bool pairs, uint32_t *even, uint32_t *odd)
 {
@@ -84,6 +84,24 @@ AVX2 INLINE void add_columns(
 		break;
 	case 7:
 		add_rows(s, pairs ? 7 : 4, pairs, tail, even, odd);
+		break;
+	case 8:
+		add_rows(s, pairs ? 8 : 4, pairs, tail, even, odd);
+		break;
+	case 9:
+		add_rows(s, pairs ? 9 : 4, pairs, tail, even, odd);
+		break;
+	case 10:
+		add_rows(s, pairs ? 10 : 4, pairs, tail, even, odd);
+		break;
+	case 11:
+		add_rows(s, pairs ? 11 : 4, pairs, tail, even, odd);
+		break;
+	case 12:
+		add_rows(s, pairs ? 12 : 4, pairs, tail, even, odd);
+		break;
+	case 13:
+		add_rows(s, pairs ? 13 : 4, pairs, tail, even, odd);
 		break;
 	default:
 		add_rows(s, 4, pairs, tail, even, odd);

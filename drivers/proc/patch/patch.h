@@ -18,7 +18,7 @@ struct patch_store;
 #ifdef __clang__
 #define PATCH_UNROLL _Pragma("unroll")
 #else
-#define PATCH_UNROLL _Pragma("GCC unroll 8")
+#define PATCH_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 /* The multiply-add of 16-bit numbers takes pixels as signed. With its top bit flipped a pixel is the
