@@ -120,6 +120,9 @@ def read_offset(text, shape):
         value = float(text)
     except ValueError:
         from dipframes import load_array  # pylint: disable=import-outside-toplevel
+        if not Path(text).is_file():
+            raise Trouble(f"--offset {text}: no such file; expected a number, or an .npy file of "
+                          "the value of each dark pixel") from None
         value = np.array(load_array(Path(text)), dtype=np.float64)
         if value.shape != shape:
             raise Trouble(f"--offset {text}: a map of {value.shape}; expected one of {shape}, a "
@@ -139,6 +142,9 @@ def read_pois(path):
     try:
         with open(path, encoding="utf-8") as file:
             config = libconf.load(file)
+    except OSError as error:
+        raise Trouble(f"--config {path}: {error.strerror}; expected a configuration with a pois "
+                      "group") from error
     except (libconf.ConfigParseError, UnicodeDecodeError) as error:
         raise Trouble(f"--config {path}: not a libconfig file: {error}") from error
     pois = config.get("pois", {})
@@ -154,7 +160,7 @@ def lay_out(args, frames):
     """The Layout, how it was chosen in words, and how many sites could not be placed."""
     from caliblib import find, layout  # pylint: disable=import-outside-toplevel
     if args.find:
-        box = dipformat.parse_shape(args.box) if args.box else None
+        box = dipformat.parse_shape(args.box, "--box", "10x10") if args.box else None
         if box and (max(box) > 64):
             raise Trouble(f"--box {args.box}: expected at most 64x64, the largest patch")
         sites, found, lost = find.find_sites(frames, box)
@@ -203,6 +209,9 @@ def main():
     """Calibrate what the command line names."""
     args = arguments()
     check_outputs(args)
+    if not args.source.exists():
+        raise Trouble(f"{args.source}: No such file or directory; expected the folder of a run, a "
+                      "segment, an .npy file, or a folder of those")
     apply_config(args)
     import_library()
     # pylint: disable=import-outside-toplevel

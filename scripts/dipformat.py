@@ -87,11 +87,11 @@ def complain(line):
     print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
 
 
-def parse_shape(text):
-    """"HxW" as (H, W)."""
+def parse_shape(text, option="--shape", example="300x300"):
+    """"HxW", what that option says, as (H, W)."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
     if not match or not all(1 <= int(n) <= 65535 for n in match.groups()):
-        raise Trouble(f"--shape {text}: expected HxW, rows x columns, each 1..65535, as 300x300")
+        raise Trouble(f"{option} {text}: expected HxW, rows x columns, each 1..65535, as {example}")
     return int(match[1]), int(match[2])
 
 

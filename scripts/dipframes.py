@@ -27,6 +27,10 @@ class Source(NamedTuple):
 
 def load_array(path):
     """The 2-D or 3-D array of numbers in an .npy file, mapped."""
+    with open(path, "rb") as file:
+        if file.read(6) != b"\x93NUMPY":
+            raise Trouble(f"{path}: not an .npy file: it does not begin as one; make one "
+                          "with numpy.save")
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, SyntaxError, TypeError, EOFError) as error:

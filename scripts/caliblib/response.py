@@ -147,7 +147,10 @@ class Table(NamedTuple):
     def probabilities(self):
         """The same without tilt, (sites, scores)."""
         x = np.arange(self.mass.shape[1]) * self.step + self.start[:, None]
-        return self.mass * np.exp(self.scale[:, None] - self.theta[:, None] * x)
+        # Far from where it is tilted to, mass is what rounding leaves: that must not become a number
+        # that is none, nor one below 0, which would pass for the fewest errors.
+        tilt = np.minimum(self.scale[:, None] - self.theta[:, None] * x, 700)
+        return np.maximum(self.mass, 0) * np.exp(tilt)
 
 
 def _on_lattice(response, light, theta, size):

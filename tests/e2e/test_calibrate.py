@@ -248,6 +248,20 @@ def test_a_target_raises_the_threshold():
 
 # Fits.
 
+def test_an_empty_site_behind_an_emccd_that_never_counted():
+    """Its scores are tilted so far that the window reaches where rounding alone is left."""
+    y, x = np.mgrid[:10, :10] - 4.5
+    spot = np.exp(-(x**2 + y**2) / 2)
+    weights = np.maximum(1, 500 * spot).astype(int).reshape(-1)
+    camera = response.Camera(500.0, 60.0, 1 / 6, True)
+    classes = [response.Response(camera, weights, light) for light in (np.ones(100), weights)]
+    with np.errstate(over="raise", invalid="raise"):
+        found = threshold.score_threshold(classes, [np.zeros(1), np.full(1, 40.0)], np.zeros(1),
+                                          0.5, 1.0)
+    assert 0 < found.t[0] < classes[1].mean(40.0)
+    assert 0 <= found.false_positive[0] < 1e-4 and 0 <= found.false_negative[0] < 1e-4
+
+
 @pytest.mark.parametrize("noise", [None, 0.4], ids=["Poisson", "Poisson and normal"])
 def test_fit_finds_what_was_put_in(noise):
     rng, n = np.random.default_rng(5), 20_000
@@ -582,6 +596,13 @@ BAD = {
                             "one of the arguments --find --grid --config is required"),
     "nothing to find": (lambda tmp_path: [frames_file(tmp_path / "f.npy"), "--find"],
                         "name the sites with --grid"),
+    "a box that is none": (lambda tmp_path: [frames_file(tmp_path / "f.npy"), "--find", "--box", "5"],
+                           "--box 5: expected HxW"),
+    "no such map": (lambda tmp_path: [frames_file(tmp_path / "f.npy"), "--grid", SMALL, "--offset",
+                                      "none.npy"], "--offset none.npy: no such file; expected a"),
+    "no such configuration": (lambda tmp_path: [frames_file(tmp_path / "f.npy"), "--config",
+                                                "none.cfg"], "--config none.cfg: No such file"),
+    "a text": (lambda tmp_path: [__file__, "--grid", SMALL], "it does not begin as one"),
     "a box alone": (lambda tmp_path: [frames_file(tmp_path / "f.npy"), "--grid", SMALL, "--box",
                                       "9x9"], "expected --find with it"),
     "an offset above the counts": (lambda tmp_path: [frames_file(tmp_path / "f.npy"), "--grid",
