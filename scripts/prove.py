@@ -112,6 +112,9 @@ def calibrate(folder, frames, kind, camera):
                    "-o", out, "--grid", GRID, "--weights", kind, "--fill", 0.5, "--offset", camera.offset,
                    "--gain", camera.gain, "--read-noise", camera.read_noise,
                    *(["--em"] if camera.multiplied else [])], folder, (0, 1))
+    # Exit status 1 says that some sites are not calibrated, or that Python gave up.
+    if not out.is_file():
+        raise Trouble(f"calibrate.py --weights {kind}: no {out.name} came of it; run it by hand")
     print(f"  {kind}: {told.strip()}", flush=True)
     return out
 
