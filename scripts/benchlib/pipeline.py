@@ -1,23 +1,26 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frames processed a second, against one core's bare copy + decide loop."""
 
+import pathlib
 import tempfile
 
-from benchlib.common import (alternate, cpus, lcores, memory, ratios, run_json, run_program, show,
-                             simulated_frames)
+from benchlib.common import (alternate, bar, cpus, lcores, memory, random_frames, ratios,
+                             run_program, show, simulated_frames)
+from benchlib.machine import SAMPLE, Grid, bare_fps, bare_program
 
 HUGE_MIB = 256
 SETTINGS = ["dma.pace_frames=false", "main.overrun=block", "main.nth_archive=0",
             "lcores.idle=busy"]
-
-
-def _bare_loop(options):
-    return options.build / "tests/bench/bare_loop"
+ONE_LEAST, TWO_LEAST = 0.90, 1.8  # of the bare loop on one core, what is asked for
+SMALL = Grid((2, 62), (2, 62), 15)  # 16 sites, of 64 x 64 pixels
+SMALL_LEAST_FPS, SMALL_LEAST = 1e6, 0.8  # one of these
+WHOLE = Grid((0, 16), (0, 16), 16)  # one site, of 16 x 16 pixels
+OVERHEAD_MOST_NS = 250
 
 
 def needs(options):
     """Files that must be there."""
-    return [_bare_loop(options)]
+    return [bare_program(options)]
 
 
 def hugepages(_options):
@@ -25,31 +28,59 @@ def hugepages(_options):
     return HUGE_MIB
 
 
+def _fps(options, name, workers, source, folder, more=(), devices=()):
+    eal = lcores(workers) + memory(options, HUGE_MIB) + list(devices)
+    return run_program(options, name, eal, [*SETTINGS, *more], source, folder)["stats"]["proc_fps"]
+
+
+def _runs(options, source, small, folder):
+    """By name."""
+    workers = cpus(options)[:2]
+    runs = {"bare": lambda: bare_fps(options, "bare loop", source, workers[0]),
+            "one": lambda: _fps(options, "pipeline, 1 worker lcore", workers[:1], source, folder),
+            "overhead": lambda: _fps(
+                options, "pipeline, overhead", workers[:1], "--device=dma_null0", folder,
+                [*WHOLE.settings(), "proc.results=none"], ["--vdev=dma_null0,width=16,height=16"])}
+    if len(workers) < 2:
+        return runs
+    small_settings = [*SMALL.settings(), "proc.results=npy"]
+    runs["two"] = lambda: _fps(options, "pipeline, 2 worker lcores", workers, source, folder)
+    runs["split"] = lambda: _fps(options, "pipeline, split", workers, source, folder,
+                                 ["lcores.layout=split"])
+    runs["small bare"] = lambda: bare_fps(options, "bare loop, 64x64", small, workers[0], SMALL)
+    runs["small"] = lambda: _fps(options, "pipeline, 64x64", workers, small, folder, small_settings)
+    return runs
+
+
+def _show_ratio(result, name, values, limit, least=None):
+    result[name] = show(name, values, "frames/s")
+    row = result[name + ", ratio"] = show("  ratio to the bare loop", ratios(values, limit), "")
+    if least is not None:
+        result[name + ", bar"] = bar("ratio to the bare loop", row["median"], least)
+
+
 def run(options):
     """Unpaced, no archiving, results on, block."""
-    workers = cpus(options)
     with tempfile.TemporaryDirectory() as folder:
         source = simulated_frames(options, folder)
-
-        def bare():
-            return run_json("bare loop", [_bare_loop(options), source, f"{options.seconds:g}",
-                                          workers[0]])["fps"]
-
-        def program(count):
-            eal = lcores(workers[:count]) + memory(options, HUGE_MIB)
-            report = run_program(options, f"pipeline, {count} worker lcores", eal, SETTINGS,
-                                 source, folder)
-            return report["stats"]["proc_fps"]
-
-        runs = {"bare": bare}
-        for count in sorted({1, len(workers)}):
-            name = f"{count} worker lcores" if count > 1 else "1 worker lcore"
-            runs[name] = lambda count=count: program(count)
-        rates = alternate(runs, options.repeat)
-    print("pipeline: frames processed a second, unpaced, results on, no archiving")
-    limit = rates.pop("bare")
+        small = random_frames(pathlib.Path(folder) / "small", 64, 64, 100)
+        rates = alternate(_runs(options, source, small, folder), options.repeat)
+    print(f"pipeline: frames processed a second, unpaced, results on, no archiving; "
+          f"{len(cpus(options)[:2])} CPUs")
+    limit = rates["bare"]
     result = {"bare loop, 1 core": show("bare copy + decide loop, 1 core", limit, "frames/s")}
-    for name, values in rates.items():
-        result[name] = show(name, values, "frames/s")
-        result[name + ", ratio"] = show("  ratio to the bare loop", ratios(values, limit), "")
+    _show_ratio(result, "1 worker lcore", rates["one"], limit, ONE_LEAST)
+    if "two" in rates:
+        _show_ratio(result, "2 worker lcores", rates["two"], limit, TWO_LEAST)
+        _show_ratio(result, "2 worker lcores, split", rates["split"], limit)
+        result["bare loop, 64x64"] = show("64 x 64, 16 sites: bare loop, 1 core",
+                                          rates["small bare"], "frames/s")
+        _show_ratio(result, "64 x 64, npy, 2 worker lcores", rates["small"], rates["small bare"])
+        share = max(result["64 x 64, npy, 2 worker lcores"]["median"] / SMALL_LEAST_FPS,
+                    result["64 x 64, npy, 2 worker lcores, ratio"]["median"] / SMALL_LEAST)
+        result["64 x 64, bar"] = bar("share of 1,000,000 a second, or of 0.8 of it", share, 1)
+    cost = [1e9 / fps for fps in rates["overhead"]]
+    result["overhead"] = show("no frames moved, 16 x 16, one site, results off", cost, "ns/frame")
+    result["overhead, bar"] = bar("ns a frame", result["overhead"]["median"], OVERHEAD_MOST_NS,
+                                  at_most=True)
     return result

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """CPU time of threads, as the scheduler counts it."""
 
+import os
 import pathlib
+
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def _seconds(task):
@@ -25,6 +28,15 @@ class Threads:
     def seconds(self, prefix):
         """Of all threads whose name begins so."""
         return sum(seconds for name, seconds in self.seen.values() if name.startswith(prefix))
+
+
+def process_seconds(pid):
+    """CPU time of a process, threads that have ended included; None when it has ended itself."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def kernel_seconds():

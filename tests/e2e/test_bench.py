@@ -68,8 +68,9 @@ if "--rw=write" in sys.argv:
     open(path, "x").write("x")
 else:
     open(path)
-rate = '{"io_bytes": 450560000, "runtime": 1000}'
-print('{"jobs": [{"write": %s, "read": %s}]}' % (rate, rate))
+rate = '{"io_bytes": 450560000, "runtime": 1000, "total_ios": 2500}'
+cpu = '"usr_cpu": 1.5, "sys_cpu": 3.5, "job_runtime": 1000'
+print('{"jobs": [{"write": %s, "read": %s, %s}]}' % (rate, rate, cpu))
 sys.exit(FIO)
 """,
 }
@@ -207,6 +208,8 @@ def test_the_figures_of_the_archive(tmp_path):
     # 2 % of half a second for 1,000 frames.
     assert figures["cpu"]["archiver"]["median"] == pytest.approx(10, abs=0.1)
     assert figures["cpu bar"]["passed"]
+    # 5 % of a second for 2,500 blocks.
+    assert figures["cpu, fio"]["median"] == pytest.approx(20)
     assert figures["cpu, no checksum"]["archiver"]["median"] == pytest.approx(10, abs=0.1)
     assert report["environment"]["cpus"] == os.cpu_count()
     assert "--iodepth_batch_submit=16" in report["commands"]["archive 300x300, fio"]
