@@ -16,6 +16,9 @@
  * L2, so that a frame is decided before later ones push it out. */
 #define BURST_BYTES 65536
 
+/* Frames that one of several processors takes at once: few, so that they share a short queue. */
+#define SHARED_BURST 4
+
 static bool archiving(const struct settings *s)
 {
 	return s->main.nth_archive > 0;
@@ -99,6 +102,23 @@ static int create_outputs(struct pipeline *p, struct dip_error *err)
 	return outputs_create(p->settings, &results, &p->outputs, err);
 }
 
+/* Frames that a lane takes from the source at once. */
+static unsigned int ingest_burst(const struct pipeline *p)
+{
+	unsigned int frames = RTE_MIN((size_t)DIP_INGEST_BURST, BURST_BYTES / p->image_bytes);
+
+	return RTE_MAX(RTE_MIN(frames, p->settings->main.slabs / (2 * p->placement.lanes)), 1u);
+}
+
+/* The only processor of a lane takes more at once than the lane does: what has piled up is worked
+ * off, or every frame would wait in the queue until it is in no cache any more. */
+static unsigned int process_burst(const struct pipeline *p, unsigned int lane)
+{
+	if (processors_of(&p->placement, lane) > 1)
+		return SHARED_BURST;
+	return RTE_MIN(2 * ingest_burst(p), (unsigned int)DIP_PROCESS_BURST);
+}
+
 static int create_lane(
 	struct pipeline *p, unsigned int i, const struct memory_plan *plan, struct dip_error *err)
 {
@@ -107,10 +127,7 @@ static int create_lane(
 	struct dip_ingest_conf conf = {
 		.lane = i,
 		.dev_id = p->dev_id,
-		.burst = RTE_MAX(
-			RTE_MIN(RTE_MIN((size_t)DIP_INGEST_BURST, BURST_BYTES / p->image_bytes),
-				(size_t)s->main.slabs / (2 * p->placement.lanes)),
-			(size_t)1),
+		.burst = ingest_burst(p),
 		.arch = p->arch_ring,
 		.nth_archive = s->main.nth_archive,
 		.block = blocking(s),
@@ -140,6 +157,7 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 	struct dip_process_conf conf = {
 		.index = i,
 		.ring = lane->ring,
+		.burst = process_burst(p, p->placement.process_lane[i]),
 		.detector = p->detector,
 		.window = lane->window,
 		.sums = p->settings->proc.sums,

@@ -7,9 +7,6 @@
 #include "process/process.h"
 #include "process/site_stats.h"
 
-/* Frames taken from the ring at once. Few, so that several processors share a short queue. */
-#define BURST 4
-
 /* One writer each: the processor. */
 static struct counters {
 	uint64_t proc_frames;
@@ -117,9 +114,9 @@ static void handle(struct dip_process *p, const struct dip_desc *desc, uint64_t 
 static unsigned int process_poll(void *arg)
 {
 	struct dip_process *p = arg;
-	struct dip_desc desc[BURST];
-	unsigned int n =
-		rte_ring_dequeue_burst_elem(p->conf.ring, desc, sizeof(desc[0]), BURST, NULL);
+	struct dip_desc desc[DIP_PROCESS_BURST];
+	unsigned int n = rte_ring_dequeue_burst_elem(
+		p->conf.ring, desc, sizeof(desc[0]), p->conf.burst, NULL);
 	uint64_t dequeued_tsc;
 
 	if (n == 0) {

@@ -16,10 +16,12 @@
  * the result into the lane's window and gives the frame back. */
 
 #define DIP_PROCESSORS 128
+#define DIP_PROCESS_BURST 64
 
 struct dip_process_conf {
 	unsigned int index;    /* 0..DIP_PROCESSORS - 1, one for each processor */
 	struct rte_ring *ring; /* of struct dip_desc */
+	unsigned int burst;    /* frames taken from it at once, 1..DIP_PROCESS_BURST */
 	const struct dip_detector *detector;
 	struct dip_window *window; /* the lane's; NULL: nobody wants results */
 	bool sums;                 /* they are wanted too: the window has room for them */

@@ -8,6 +8,7 @@ import pytest
 
 import harness
 from oracle import check_archive, check_lossless, check_results
+from test_stats_file import file_of, read
 
 FAST = {"main.nth_archive": 3, "dma.pace_frames": False}
 
@@ -111,3 +112,16 @@ def test_first_ingest_on_the_cpu_asked_for(dip, scene, cpu, own_eal):
     assert len(ingest) == 1
     assert allowed[ingest[0]] == str(cpu)
     check_results(run, scene)
+
+
+def test_an_lcore_of_its_own_frames_leaves_no_queue(dip, scene):
+    """A source that never rests must not fill the queue of the lcore that decides its frames: each
+    would wait until it is in no cache any more."""
+    slabs, bursts = 512, 32 + 64
+    run = dip.run(scene.folder, 2.5, eal_args=harness.eal(1), sets=scene.sets(**{
+        "main.nth_archive": 0, "main.overrun": "block", "main.slabs": slabs,
+        "dma.pace_frames": False, "lcores.layout": "fused"}))
+    running = read(file_of(run))[1:-1]
+    assert len(running) >= 2
+    for line in running:
+        assert line["pool"]["available"] >= slabs - bursts, line["pool"]
