@@ -6,6 +6,7 @@
 
 #include <rte_errno.h>
 #include <rte_lcore.h>
+#include <rte_log.h>
 #include <rte_rawdev.h>
 #include <rte_ring.h>
 
@@ -247,8 +248,16 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 		.block = blocking(s),
 	};
 	struct rte_rawdev_info info = {.dev_private = &conf};
-	int ret = rte_rawdev_configure(p->dev_id, &info, sizeof(conf));
+	int ret;
 
+	/* The device says what is wrong; the library would only repeat that it failed. */
+	rte_log_set_level_pattern("lib.rawdev", RTE_LOG_CRIT);
+	ret = rte_rawdev_configure(p->dev_id, &info, sizeof(conf));
+
+	if (ret == -EINVAL) { /* the device has said why */
+		err->text[0] = '\0';
+		return ret;
+	}
 	return ret < 0 ? dip_fail(err, -ret, "the source refuses its configuration: %s",
 				 strerror(-ret))
 		       : 0;

@@ -11,7 +11,8 @@
  * rawdev's own:
  *
  *	rte_rawdev_info_get   with struct dip_dma_info as private info: what the source delivers
- *	rte_rawdev_configure  with struct dip_dma_conf: the pool its frames come from, rate, queues
+ *	rte_rawdev_configure  with struct dip_dma_conf: the pool its frames come from, rate, queues;
+ *	                      -EINVAL: the device has logged what is wrong with it
  *	rte_rawdev_start      frame 0 is due now
  *	rte_rawdev_dequeue_buffers(dev, bufs, count, &poll)  never blocks; returns 0..count frames,
  *	                      bufs[i]->buf_addr a struct dip_frame * whose one reference is now the

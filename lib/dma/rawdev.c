@@ -64,10 +64,16 @@ static int source_configure(const struct rte_rawdev *dev, rte_rawdev_obj_t confi
 	struct dip_source *s = dev->dev_private;
 	const struct dip_dma_conf *conf = config;
 
-	if (conf == NULL || size != sizeof(*conf) || conf->pool == NULL || conf->queues == 0 ||
-		conf->queues > s->info.max_queues || !(conf->fps >= 0) ||
-		conf->pool->record_bytes < s->frame_bytes)
+	if (conf == NULL || size != sizeof(*conf))
 		return -EINVAL;
+	if (conf->pool == NULL || conf->queues == 0 || conf->queues > s->info.max_queues ||
+		!(conf->fps >= 0) || conf->pool->record_bytes < s->frame_bytes) {
+		rte_log(RTE_LOG_ERR, dip_dma_log,
+			"%s: no such configuration: expected 1 to %u queues, a rate, and a pool "
+			"with slabs of at least %zu bytes\n",
+			dev->name, s->info.max_queues, s->frame_bytes);
+		return -EINVAL;
+	}
 	if (refused_by_fault(s))
 		return -EIO;
 	if (dip_faults_have(s->faults, DIP_FAULT_BURST) && conf->fps == 0) {
