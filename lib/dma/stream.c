@@ -244,7 +244,7 @@ int dip_stream_create(
 	if (s->held == NULL)
 		ret = dip_fail(err, ENOMEM, "out of memory");
 	if (ret == 0)
-		ret = dip_store_create(&s->store, conf->held, conf->frame_bytes, err);
+		ret = dip_store_create(&s->store, conf->held, conf->frame_bytes, false, err);
 	for (uint64_t i = 0; ret == 0 && i < conf->held; i++)
 		ret = fill(s, i, err);
 	if (ret < 0)

@@ -93,7 +93,8 @@ static int file_open(void *priv, struct dip_dma_info *info, struct dip_error *er
 	f->frames = info->frames;
 	if (f->frames > f->preload_bytes / dip_store_stride(frame_bytes))
 		return open_stream(f, frame_bytes, err);
-	ret = dip_store_create(&f->store, info->frames, frame_bytes, err);
+	ret = dip_store_create(
+		&f->store, info->frames, frame_bytes, false, err);
 	for (uint64_t i = 0; ret == 0 && i < info->frames; i++)
 		ret = dip_npy_set_read(f->set, i, dip_store_frame(&f->store, i), err);
 	return ret;

@@ -88,7 +88,8 @@ static int render_cycle(struct sim *s, struct dip_error *err)
 		return 0;
 	if (s->frames > 0)
 		s->cycle = RTE_MIN(s->cycle, s->frames);
-	ret = dip_store_create(&s->store, s->cycle, s->pixels * sizeof(uint16_t), err);
+	ret = dip_store_create(
+		&s->store, s->cycle, s->pixels * sizeof(uint16_t), false, err);
 	for (int64_t i = 0; ret == 0 && i < s->cycle; i++)
 		sim_render(s, i, dip_store_frame(&s->store, i));
 	return ret;
