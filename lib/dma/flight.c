@@ -7,6 +7,7 @@
 #include "dma/source_impl.h"
 
 #define LANDED_BURST 32
+#define PATIENCE_S 1 /* with transfers that do not land, at a stop */
 
 static struct dip_flight *flight_at(struct dip_queue *q, uint32_t at)
 {
@@ -85,15 +86,20 @@ unsigned int dip_flights_land(
 void dip_flights_stop(struct dip_source *s, uint16_t queue)
 {
 	struct dip_queue *q = &s->queues[queue];
+	uint64_t since = rte_rdtsc();
 
 	while (dip_flights(q) > 0) {
 		struct dip_flight *f = flight_at(q, q->first);
 
 		if (!f->landed) {
+			if (s->mover->abandon != NULL &&
+				rte_rdtsc() - since > PATIENCE_S * rte_get_tsc_hz())
+				s->mover->abandon(s->mover_priv, queue);
 			reap(s, queue);
 			rte_pause();
 			continue;
 		}
+		since = rte_rdtsc();
 		dip_count(&s->counters[queue].missed, 1);
 		dip_frame_put(f->frame);
 		q->first++;

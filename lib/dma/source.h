@@ -34,6 +34,10 @@ struct dip_mover {
 	/* Say which have landed, in any order, up to max. Returns how many. */
 	unsigned int (*reap)(
 		void *priv, uint16_t queue, struct dip_landed *landed, unsigned int max);
+
+	/* At a stop, when nothing has landed for a second: see to it that nothing is written to the
+	 * slabs any more; all are to land then. NULL: what is begun always lands. */
+	void (*abandon)(void *priv, uint16_t queue);
 };
 
 struct dip_source_ops {
