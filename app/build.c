@@ -236,6 +236,15 @@ static int create_results(struct pipeline *p, struct dip_error *err)
 	return ret < 0 ? dip_fail(err, -ret, "results: out of memory") : 0;
 }
 
+/* Does another lcore than the one that takes a frame process it? */
+static bool hands_over(const struct placement *p)
+{
+	for (unsigned int i = 0; i < p->processors; i++)
+		if (p->process[i] != p->ingest[p->process_lane[i]])
+			return true;
+	return false;
+}
+
 static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error *err)
 {
 	const struct settings *s = p->settings;
@@ -246,6 +255,7 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 		.queues = p->placement.lanes,
 		.loop = s->dma.loop_frames,
 		.block = blocking(s),
+		.handed_over = hands_over(&p->placement),
 	};
 	struct rte_rawdev_info info = {.dev_private = &conf};
 	int ret;
@@ -258,9 +268,11 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 		err->text[0] = '\0';
 		return ret;
 	}
-	return ret < 0 ? dip_fail(err, -ret, "the source refuses its configuration: %s",
-				 strerror(-ret))
-		       : 0;
+	if (ret < 0)
+		return dip_fail(
+			err, -ret, "the source refuses its configuration: %s", strerror(-ret));
+	info.dev_private = &p->info;
+	return rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
 }
 
 int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)

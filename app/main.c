@@ -136,6 +136,8 @@ static void say_start(const struct pipeline *p)
 	if (isfinite(span.false_positive) && isfinite(span.false_negative))
 		fprintf(stderr, ", FP = %.4g, FN = %.4g", span.false_positive, span.false_negative);
 	fprintf(stderr, "\n");
+	if (p->info.engine[0] != '\0')
+		fprintf(stderr, "dma-image-processor: copy engine %s\n", p->info.engine);
 	fprintf(stderr, "dma-image-processor: lcores:");
 	RTE_LCORE_FOREACH(id)
 	fprintf(stderr, " %u=%s", id, dip_lcore_roles(id)[0] != '\0' ? dip_lcore_roles(id) : "-");

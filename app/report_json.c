@@ -154,9 +154,10 @@ json_t *report_detector(void)
 
 json_t *report_device(void)
 {
-	return json_pack("{s:s,s:i,s:i,s:I,s:i}", "name", summary.device, "width",
+	return json_pack("{s:s,s:i,s:i,s:I,s:i,s:s}", "name", summary.device, "width",
 		summary.info.width, "height", summary.info.height, "frames",
-		(json_int_t)summary.info.frames, "max_queues", summary.info.max_queues);
+		(json_int_t)summary.info.frames, "max_queues", summary.info.max_queues, "engine",
+		summary.info.engine);
 }
 
 json_t *report_outputs(void)

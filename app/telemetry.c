@@ -107,6 +107,7 @@ static int on_device(const char *cmd, const char *params, struct rte_tel_data *d
 	rte_tel_data_add_dict_u64(d, "height", summary.info.height);
 	rte_tel_data_add_dict_u64(d, "frames", summary.info.frames);
 	rte_tel_data_add_dict_u64(d, "max_queues", summary.info.max_queues);
+	rte_tel_data_add_dict_string(d, "engine", summary.info.engine);
 	rte_tel_data_add_dict_u64(
 		d, "due", __atomic_load_n(dip_dma_next_seq(summary.dev_id), __ATOMIC_RELAXED));
 	return 0;

@@ -55,6 +55,8 @@ COUNTERS = (
      "numbers that the run replayed does not have"),
     ("dma_damaged", "frames",
      "of those missed, damaged in what is played"),
+    ("dma_copy_errors", "frames",
+     "of those missed, a DMA engine failed to copy them"),
     ("dma_faults", "faults",
      "faults on demand that were played"),
     ("proc_offered", "frames",

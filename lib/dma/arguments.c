@@ -14,6 +14,12 @@ static const struct dip_option common[] = {
 	{DIP_SOURCE_ARGUMENT(source, struct dip_source_common, faults, STRING, "", "",
 		"faults on demand, KIND[:AMOUNT]@FRAME or KIND[:AMOUNT]~PROBABILITY, joined by +; "
 		"KIND is lost, duplicate, burst, stall, late, corrupt, jump, dead or refuse")},
+	{DIP_SOURCE_ARGUMENT(source, struct dip_source_common, engine, STRING, "auto", "",
+		"what copies a frame from memory into its slab: cached or streaming stores of the "
+		"CPU, auto for the cheaper of the two, or the name of a DPDK dmadev")},
+	{DIP_SOURCE_ARGUMENT(source, struct dip_source_common, copies, INT, "16", "copies",
+		 "with a dmadev: copies in flight at a time, of each queue"),
+		.min = 1, .max = DIP_FLIGHTS},
 	{DIP_SOURCE_ARGUMENT(source, struct dip_source_common, config, STRING, "", "",
 		"libconfig file with arguments in groups, source = { } and one called as the "
 		"driver; those given beside it come after it")},

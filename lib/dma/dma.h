@@ -23,6 +23,7 @@
  * from one counter of the device, so queues on idle lcores take over from busy ones. */
 
 #define DIP_DMA_MAX_QUEUES 64
+#define DIP_DMA_ENGINE_TEXT 112
 
 struct dip_dma_info {
 	uint32_t width, height; /* pixels */
@@ -30,6 +31,8 @@ struct dip_dma_info {
 	uint16_t max_queues;
 	/* Frames are due at moments of the source's own: a rate only says that it is to be paced. */
 	bool timed;
+	/* Once it is configured: what copies frames into slabs, and why; "": nothing does. */
+	char engine[DIP_DMA_ENGINE_TEXT];
 };
 
 struct dip_dma_conf {
@@ -41,6 +44,7 @@ struct dip_dma_conf {
 	/* A due frame without a free slab waits, instead of being lost. When several came due since
 	 * the last poll, the oldest are lost. */
 	bool block;
+	bool handed_over; /* frames are processed by other lcores than those that poll */
 };
 
 /* In and out of each poll: the context of rte_rawdev_dequeue_buffers. */
@@ -61,6 +65,7 @@ struct dip_dma_counters {
 	uint64_t errors;       /* dequeues that failed */
 	uint64_t gaps;         /* numbers that the source does not have */
 	uint64_t damaged;      /* of those missed, what was recorded is damaged */
+	uint64_t copy_errors;  /* of those missed, a DMA engine failed to copy them */
 	uint64_t faults;       /* faults on demand that were played */
 	uint64_t late_max_ns;  /* paced: the longest from a frame's due time to its poll */
 } __attribute__((aligned(64)));

@@ -22,6 +22,7 @@ static int source_info_get(struct rte_rawdev *dev, rte_rawdev_obj_t info, size_t
 	if (info == NULL || size != sizeof(struct dip_dma_info))
 		return -EINVAL;
 	memcpy(info, &s->info, size);
+	((struct dip_dma_info *)info)->max_queues = dip_engine_queues(s);
 	return 0;
 }
 
@@ -35,28 +36,39 @@ static bool refused_by_fault(struct dip_source *s)
 	return false;
 }
 
-static int apply(struct dip_source *s, const struct dip_dma_conf *conf)
+static int apply(struct dip_source *s, const char *name, const struct dip_dma_conf *conf)
 {
 	const struct dip_mover *mover = NULL;
 	struct dip_queue *queues =
 		rte_zmalloc("dip_queues", conf->queues * sizeof(*queues), RTE_CACHE_LINE_SIZE);
+	struct dip_error err;
 	int ret = 0;
 
 	if (queues == NULL)
 		return -ENOMEM;
 	if (s->ops->configure != NULL)
 		ret = s->ops->configure(s->priv, conf, &mover);
-	if (ret < 0) {
-		rte_free(queues);
-		return ret;
+	if (ret == -EINVAL)
+		rte_log(RTE_LOG_ERR, dip_dma_log, "%s: cannot be configured: %s\n", name,
+			strerror(-ret));
+	if (ret < 0)
+		goto fail;
+	s->mover_priv = s->priv;
+	if (dip_engine_configure(s, conf, &mover, &err) < 0) {
+		rte_log(RTE_LOG_ERR, dip_dma_log, "%s: %s\n", name, err.text);
+		s->configured = false; /* the engine of the last configuration is gone */
+		ret = -EINVAL;
+		goto fail;
 	}
 	rte_free(s->queues);
 	s->queues = queues;
 	s->mover = mover;
-	s->mover_priv = s->priv;
 	s->conf = *conf;
 	s->configured = true;
 	return 0;
+fail:
+	rte_free(queues);
+	return ret;
 }
 
 static int source_configure(const struct rte_rawdev *dev, rte_rawdev_obj_t config, size_t size)
@@ -83,7 +95,7 @@ static int source_configure(const struct rte_rawdev *dev, rte_rawdev_obj_t confi
 			dev->name, s->common.faults);
 		return -EINVAL;
 	}
-	return apply(s, conf);
+	return apply(s, dev->name, conf);
 }
 
 static int source_start(struct rte_rawdev *dev)
@@ -99,7 +111,9 @@ static int source_start(struct rte_rawdev *dev)
 	for (unsigned int i = 0; i < s->conf.queues; i++)
 		memset(&s->queues[i], 0, sizeof(s->queues[i]));
 	dip_dma_reset_counters(dev->dev_id);
-	ret = s->ops->start != NULL ? s->ops->start(s->priv, s->next_seq) : 0;
+	ret = s->offload != NULL ? dip_offload_start(s->offload) : 0;
+	if (ret == 0 && s->ops->start != NULL)
+		ret = s->ops->start(s->priv, s->next_seq);
 	s->start_tsc = rte_rdtsc();
 	return ret;
 }
@@ -128,6 +142,7 @@ void dip_source_unconfigure(uint16_t dev_id)
 	struct dip_source *s = rte_rawdevs[dev_id].dev_private;
 
 	s->configured = false;
+	dip_engine_close(s);
 }
 
 static int source_close(struct rte_rawdev *dev)
@@ -137,6 +152,7 @@ static int source_close(struct rte_rawdev *dev)
 	/* The device may be closed and then removed, which closes it again. */
 	if (s->open && s->ops->close != NULL)
 		s->ops->close(s->priv);
+	dip_engine_close(s);
 	dip_source_arguments_free(s);
 	rte_free(s->queues);
 	s->queues = NULL;
@@ -155,9 +171,11 @@ static int source_dump(struct rte_rawdev *dev, FILE *f)
 {
 	const struct dip_source *s = dev->dev_private;
 
-	fprintf(f, "%s: %u x %u pixels, %" PRIu64 " frames, %g frames a second, %u queues%s%s\n",
+	fprintf(f,
+		"%s: %u x %u pixels, %" PRIu64 " frames, %g frames a second, %u queues%s%s%s%s\n",
 		dev->name, s->info.width, s->info.height, s->info.frames, s->conf.fps,
-		s->conf.queues, s->conf.loop ? ", loop" : "", s->conf.block ? ", block" : "");
+		s->conf.queues, s->conf.loop ? ", loop" : "", s->conf.block ? ", block" : "",
+		s->info.engine[0] != '\0' ? ", engine " : "", s->info.engine);
 	return 0;
 }
 
@@ -207,13 +225,18 @@ static struct dip_source *open_source(
 		return NULL;
 	}
 	s->ops = ops;
+	s->copier = &dip_copy_cached;
 	if (dip_source_arguments(s, text, err) < 0) {
 		rte_free(s);
 		return NULL;
 	}
 	ret = ops->examine(s->priv, &s->info, err);
+	if (ret == 0)
+		ret = dip_engine_examine(s, err);
 	if (ret == 0 && ops->open != NULL)
 		ret = ops->open(s->priv, &s->info, err);
+	if (ret == 0)
+		ret = dip_engine_open(s, err);
 	if (ret < 0) {
 		free_source(s);
 		return NULL;

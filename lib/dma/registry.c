@@ -86,6 +86,8 @@ static int examine(const struct dip_source_ops *ops, const char *text, struct di
 	if (ret == 0) {
 		ret = ops->examine(s->priv, &s->info, err);
 		if (ret == 0)
+			ret = dip_engine_examine(s, err);
+		if (ret == 0)
 			*info = s->info;
 		if (ops->close != NULL)
 			ops->close(s->priv);

@@ -153,6 +153,8 @@ void dip_source_lose(
 	dip_count(&c->missed, 1);
 	if (why == -EBADMSG)
 		dip_count(&c->damaged, 1);
+	else if (why == -EREMOTEIO)
+		dip_count(&c->copy_errors, 1);
 	else
 		dip_source_fail(s);
 	dip_frame_put(frame);
@@ -163,7 +165,7 @@ int dip_source_copy(struct dip_source *s, uint16_t queue, uint64_t seq, uint16_t
 	const uint16_t *from = s->ops->locate != NULL ? s->ops->locate(s->priv, seq) : NULL;
 
 	if (from != NULL)
-		memcpy(pixels, from, s->frame_bytes);
+		s->copier->copy(pixels, from, s->frame_bytes);
 	else if (s->ops->fill != NULL)
 		return s->ops->fill(s->priv, queue, seq, pixels);
 	return 0;

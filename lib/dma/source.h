@@ -15,7 +15,8 @@
 
 struct dip_landed {
 	unsigned int slot;
-	int result; /* 0; -EBADMSG: damaged, this frame is lost; else the device has failed */
+	/* 0; -EBADMSG: damaged, -EREMOTEIO: not copied, this frame is lost; else the device has failed */
+	int result;
 	/* TSC ticks that the transfer took, when it was not under way from its begin until now: the
 	 * poll's own delay is not the device's. 0: it was. */
 	uint64_t ticks;
@@ -72,12 +73,15 @@ struct dip_source_ops {
 	/* Where frames come from:
 	 *
 	 * locate: the pixels of frame seq, height * width uint16_t, to be copied from there. NULL, or
-	 * returns NULL: there are none.
+	 * returns NULL: there are none; for which seq does not matter. They lie in memory that
+	 * dip_source_dma_memory says. uncopied: then, why, and what to do about it, for who wants a
+	 * copy engine.
 	 * fill: else put them into the slab. Returns 0, or a negative errno: -EBADMSG when this frame
 	 * is damaged, and lost; else the device has failed. NULL: pixels are left as they are.
 	 *
 	 * Called by the queues' threads at once, each with its own slab; must not block. */
 	const uint16_t *(*locate)(const void *priv, uint64_t seq);
+	const char *uncopied;
 	int (*fill)(void *priv, uint16_t queue, uint64_t seq, uint16_t *pixels);
 
 	/* Of a source whose numbers have gaps, both or neither: how many frames have a number below
@@ -96,6 +100,10 @@ struct dip_source_ops {
 	/* Called last, whatever examine and open returned; NULL: nothing to do. */
 	void (*close)(void *priv);
 };
+
+/* Whether frames are to be copied by a DMA engine: they must lie in EAL's memory then. priv: of a
+ * source. From examine on. */
+bool dip_source_dma_memory(const void *priv);
 
 /* A row of arguments: key is a field of the private struct, kind INT, FLOAT, BOOL, STRING or ENUM,
  * preset its default as text. .min, .max or .choices follow it. */

@@ -6,18 +6,23 @@
  *	source.c    the poll: which frames are taken, which are lost
  *	schedule.c  which numbers there are, and when they are due
  *	flight.c    transfers that go on while nobody waits for them
+ *	engine.c    what copies a frame into a slab: copy.c, the CPU, or offload.c, a dmadev
  *	play.c      faults on demand
  *	rawdev.c    its face as a rawdev
  */
 
 #include <rte_rawdev.h>
 
+#include "dma/copy.h"
 #include "dma/faults.h"
+#include "dma/offload.h"
 #include "dma/source.h"
 
 /* The arguments that every source has. */
 struct dip_source_common {
 	char *faults;
+	char *engine;
+	int64_t copies;
 	char *config;
 };
 
@@ -56,6 +61,8 @@ struct dip_source {
 	bool open, configured;
 	uint64_t configurations;
 	size_t frame_bytes;
+	const struct dip_copier *copier;
+	struct dip_offload *offload;   /* NULL: no dmadev copies */
 	const struct dip_mover *mover; /* NULL: transfers are done when they return */
 	void *mover_priv;
 	/* Set at start, read by the queues' threads. */
@@ -89,13 +96,29 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 void dip_source_arrive(struct dip_source *s, uint16_t queue, struct dip_frame *frame,
 	const struct dip_taken *taken, uint64_t end);
 
-/* The transfer of a frame failed: it is lost when what there was is damaged (-EBADMSG); else the device
- * has failed as well. Gives the frame back. */
+/* The transfer of a frame failed: it is lost when what there was is damaged (-EBADMSG) or a DMA engine
+ * did not copy it (-EREMOTEIO); else the device has failed as well. Gives the frame back. */
 void dip_source_lose(
 	struct dip_source *s, struct dip_dma_counters *c, struct dip_frame *frame, int why);
 
 /* Put the pixels of a frame there, now. Returns 0 or a negative errno. */
 int dip_source_copy(struct dip_source *s, uint16_t queue, uint64_t seq, uint16_t *pixels);
+
+/* --- engine.c --- */
+
+/* What can be said of the argument engine= once the source is examined; and once it is open. Returns
+ * 0, or -EINVAL with *err. */
+int dip_engine_examine(const struct dip_source *s, struct dip_error *err);
+int dip_engine_open(const struct dip_source *s, struct dip_error *err);
+
+/* Queues that the engine can serve, at most those that the source has. */
+uint16_t dip_engine_queues(const struct dip_source *s);
+
+/* Choose what copies frames, and say so in info.engine: a copier, or a dmadev with its mover in
+ * *mover. Returns 0, or a negative errno with *err and the dmadev given back. */
+int dip_engine_configure(struct dip_source *s, const struct dip_dma_conf *conf,
+	const struct dip_mover **mover, struct dip_error *err);
+void dip_engine_close(struct dip_source *s);
 
 /* --- schedule.c --- */
 

@@ -27,6 +27,7 @@ static const struct dip_metric rows[] = {
 	ROW(errors, "polls", "dequeues that failed"),
 	ROW(gaps, "frames", "numbers that the run replayed does not have"),
 	ROW(damaged, "frames", "of those missed, damaged in what is played"),
+	ROW(copy_errors, "frames", "of those missed, a DMA engine failed to copy them"),
 	ROW(faults, "faults", "faults on demand that were played"),
 };
 

@@ -144,7 +144,8 @@ def test_null_device(dip):
     assert run.stats["proc_frames"] > 1000
     assert len(read_results(run.results(), 16)[0]) == run.stats["results_frames"]
     assert run.report["device"] == {"name": "dma_null0", "width": 16, "height": 16, "frames": 0,
-                                    "max_queues": run.report["device"]["max_queues"]}
+                                    "max_queues": run.report["device"]["max_queues"],
+                                    "engine": ""}
 
 
 def test_null_device_with_an_end(dip):

@@ -309,7 +309,7 @@ static void test_close_then_remove(void **state)
 /* --- counters --- */
 
 static const char *const xstat_names[] = {"frames", "missed", "pool_exhaust", "pool_waits", "bytes",
-	"errors", "gaps", "damaged", "faults", "late_max_ns"};
+	"errors", "gaps", "damaged", "copy_errors", "faults", "late_max_ns"};
 #define XSTATS RTE_DIM(xstat_names)
 
 static void test_xstats(void **state)

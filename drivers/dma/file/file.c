@@ -94,7 +94,7 @@ static int file_open(void *priv, struct dip_dma_info *info, struct dip_error *er
 	if (f->frames > f->preload_bytes / dip_store_stride(frame_bytes))
 		return open_stream(f, frame_bytes, err);
 	ret = dip_store_create(
-		&f->store, info->frames, frame_bytes, false, err);
+		&f->store, info->frames, frame_bytes, dip_source_dma_memory(priv), err);
 	for (uint64_t i = 0; ret == 0 && i < info->frames; i++)
 		ret = dip_npy_set_read(f->set, i, dip_store_frame(&f->store, i), err);
 	return ret;
@@ -181,6 +181,8 @@ static struct dip_source_ops file_ops = {
 	.start = file_start,
 	.stop = file_stop,
 	.locate = file_locate,
+	.uncopied = "its frames are streamed from the disk, by a mover of their own; expected "
+		    "preload_bytes that holds all of them, or engine=auto",
 	.fill = file_fill,
 	.close = file_close,
 };

@@ -89,7 +89,7 @@ static int render_cycle(struct sim *s, struct dip_error *err)
 	if (s->frames > 0)
 		s->cycle = RTE_MIN(s->cycle, s->frames);
 	ret = dip_store_create(
-		&s->store, s->cycle, s->pixels * sizeof(uint16_t), false, err);
+		&s->store, s->cycle, s->pixels * sizeof(uint16_t), dip_source_dma_memory(s), err);
 	for (int64_t i = 0; ret == 0 && i < s->cycle; i++)
 		sim_render(s, i, dip_store_frame(&s->store, i));
 	return ret;
@@ -166,6 +166,8 @@ static struct dip_source_ops sim_ops = {
 	.start = sim_start,
 	.stop = sim_stop,
 	.locate = sim_locate,
+	.uncopied = "its frames are rendered right into the slabs; expected cycle=N, which "
+		    "renders N in advance, or engine=auto",
 	.fill = sim_fill,
 	.close = sim_close,
 };
