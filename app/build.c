@@ -128,6 +128,7 @@ static int create_lane(
 	struct dip_ingest_conf conf = {
 		.lane = i,
 		.dev_id = p->dev_id,
+		.queue = i,
 		.burst = ingest_burst(p),
 		.arch = p->arch_ring,
 		.nth_archive = s->main.nth_archive,

@@ -21,7 +21,7 @@ json_t *report_stats(void)
 	json_t *stats = json_object();
 	struct rates r;
 
-	dip_metrics_foreach(add_metric, stats);
+	dip_metrics_foreach(DIP_ALL_SOURCES, add_metric, stats);
 	summary_rates(&r);
 	json_object_set_new(stats, "elapsed_sec", json_real(r.elapsed_sec));
 	json_object_set_new(stats, "drained_sec", json_real(r.drained_sec));

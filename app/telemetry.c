@@ -51,7 +51,7 @@ static int on_stats(const char *cmd, const char *params, struct rte_tel_data *d)
 	(void)cmd;
 	(void)params;
 	rte_tel_data_start_dict(d);
-	dip_metrics_foreach(add_metric, d);
+	dip_metrics_foreach(DIP_ALL_SOURCES, add_metric, d);
 	summary_rates(&r);
 	telemetry_decimal(d, "elapsed_sec", r.elapsed_sec);
 	telemetry_decimal(d, "drained_sec", r.drained_sec);
@@ -126,7 +126,7 @@ static int on_pool(const char *cmd, const char *params, struct rte_tel_data *d)
 
 static int on_archive(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	const struct dip_archiver_status *status = dip_archiver_status();
+	const struct dip_archiver_status *status = dip_archiver_status(0);
 
 	(void)cmd;
 	(void)params;

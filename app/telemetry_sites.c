@@ -29,7 +29,7 @@ int telemetry_occupancy(const char *cmd, const char *params, struct rte_tel_data
 	(void)params;
 	rte_tel_data_start_dict(d);
 	rte_tel_data_add_dict_u64(d, "sites", summary.sites->count);
-	if (dip_last_frame_read(&last) < 0)
+	if (dip_last_frame_read(0, summary.processors, &last) < 0)
 		return 0;
 	rte_tel_data_add_dict_u64(d, "seq", last.seq);
 	rte_tel_data_add_dict_u64(d, "occupied", last.occupied);
@@ -87,7 +87,7 @@ int telemetry_site(const char *cmd, const char *params, struct rte_tel_data *d)
 	if (number < 0)
 		return telemetry_error(d, "expected a site: its number, 0 to %u, or its name",
 			summary.sites->count - 1);
-	if (dip_site_stats_read((unsigned int)number, &statistics) < 0)
+	if (dip_site_stats_read(0, summary.processors, (unsigned int)number, &statistics) < 0)
 		return telemetry_error(d, "the site is being counted without a pause; ask again");
 	site = &summary.sites->site[number];
 	rte_tel_data_start_dict(d);

@@ -27,7 +27,7 @@ static struct dip_frame *receive(struct dip_archiver *a)
 	while (rte_ring_dequeue_elem(a->conf.ring, &desc, sizeof(desc)) == 0) {
 		frame = dip_desc_frame(&desc);
 		if (frame == NULL) {
-			dip_count(&dip_archive_counters->arch_stale_desc, 1);
+			dip_count(&a->counters->arch_stale_desc, 1);
 			continue;
 		}
 		__atomic_store_n(&a->held, a->held + 1, __ATOMIC_RELEASE);
@@ -142,10 +142,10 @@ static unsigned int fill(struct dip_archiver *a)
 	if (!work_waits(a))
 		return 0;
 	if (__atomic_load_n(&a->discard, __ATOMIC_RELAXED))
-		return let_go(a, &dip_archive_counters->arch_discarded);
+		return let_go(a, &a->counters->arch_discarded);
 	/* Inside an episode one write tries at a time; frames between attempts are lost. */
 	if (a->failing && dip_archive_now(a) < a->retry_ns)
-		return let_go(a, &dip_archive_counters->arch_io_errors);
+		return let_go(a, &a->counters->arch_io_errors);
 	if (a->failing && a->fifo.head != a->fifo.tail)
 		return 0;
 	if (room < a->batch)
@@ -161,16 +161,16 @@ static unsigned int archive_poll(void *arg)
 
 	work += dip_archive_commit(a);
 	work += fill(a);
-	__atomic_store_n(
-		&dip_archive_counters->arch_short_writes, a->fifo.short_writes, __ATOMIC_RELAXED);
+	__atomic_store_n(&a->counters->arch_short_writes, a->fifo.short_writes, __ATOMIC_RELAXED);
 	return work;
 }
 
-static struct dip_archiver_status status = {.backend = ""};
+static struct dip_archiver_status status[DIP_SOURCES] = {
+	[0 ... DIP_SOURCES - 1] = {.backend = ""}};
 
-const struct dip_archiver_status *dip_archiver_status(void)
+const struct dip_archiver_status *dip_archiver_status(unsigned int source)
 {
-	return &status;
+	return &status[source];
 }
 
 static int open_backend(struct dip_archiver *a, struct dip_error *err)
@@ -188,7 +188,7 @@ static int open_backend(struct dip_archiver *a, struct dip_error *err)
 		return ret;
 	if (info.note[0] != '\0')
 		rte_log(RTE_LOG_NOTICE, dip_archive_log, "%s: %s\n", a->fifo.ops->name, info.note);
-	status = (struct dip_archiver_status){.backend = a->fifo.ops->name,
+	status[a->conf.source] = (struct dip_archiver_status){.backend = a->fifo.ops->name,
 		.direct = a->segment->direct,
 		.registered_buffers = info.registered_buffers,
 		.registered_files = info.registered_files};
@@ -248,6 +248,7 @@ static int allocate(struct dip_archiver *a)
 static int open_first(struct dip_archiver *a, struct dip_error *err)
 {
 	struct dip_keeper_conf conf = {.segment = &a->conf.segment,
+		.counters = &a->counters[DIP_ARCHIVE_KEEPER],
 		.sync_interval_ms = a->conf.sync_interval_ms,
 		.sidecar = a->conf.sidecar};
 	int ret = dip_keeper_create(&conf, &a->keeper, err);
@@ -272,6 +273,7 @@ int dip_archiver_create(
 	if (a == NULL)
 		return dip_fail(err, ENOMEM, "archiver: out of memory");
 	a->conf = *conf;
+	a->counters = dip_archive_counters_of(conf->source);
 	a->image_bytes = (size_t)conf->segment.width * conf->segment.height * sizeof(uint16_t);
 	a->stride = dip_segment_stride(&conf->segment);
 	a->gather = RTE_MAX(RTE_MIN(conf->gather_bytes / a->stride, (size_t)DIP_GATHER), (size_t)1);

@@ -25,6 +25,7 @@
  * disk never fills the pool. */
 
 struct dip_archiver_conf {
+	unsigned int source; /* whose counters it raises: metrics/metrics.h */
 	struct dip_segment_conf segment;
 	struct rte_ring *ring;             /* of struct dip_desc */
 	const struct dip_frame_pool *pool; /* where the frames come from */
@@ -63,8 +64,9 @@ struct dip_archiver_status {
 	bool registered_buffers, registered_files;
 };
 
-/* Static storage; any thread. */
-const struct dip_archiver_status *dip_archiver_status(void);
+/* Of a source's archiver. Static storage; any thread. */
+const struct dip_archiver_status *dip_archiver_status(unsigned int source);
 
-/* Arrival to completed write. Static storage; any thread. */
+/* Arrival to completed write: DIP_SOURCES histograms, one for each source. Static storage; any
+ * thread. */
 const struct dip_histogram *dip_archiver_latency(void);

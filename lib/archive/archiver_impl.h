@@ -29,11 +29,14 @@ struct dip_archive_counters {
 
 enum { DIP_ARCHIVE_POLLER, DIP_ARCHIVE_KEEPER, DIP_ARCHIVE_WRITERS };
 
-extern struct dip_archive_counters dip_archive_counters[DIP_ARCHIVE_WRITERS];
+/* A source's counters; from now on they are told as its own. */
+struct dip_archive_counters *dip_archive_counters_of(unsigned int source);
+
 extern int dip_archive_log;
 
 struct dip_archiver {
 	struct dip_archiver_conf conf;
+	struct dip_archive_counters *counters; /* [DIP_ARCHIVE_WRITERS] */
 	struct dip_fifo fifo;
 	struct dip_keeper *keeper;
 	struct dip_segment *segment; /* the one that is filled, or NULL; the keeper's */

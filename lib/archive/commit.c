@@ -10,7 +10,7 @@
 #define RETRY_MS 100 /* inside an episode, from one attempt to the next */
 #define NS_PER_MS UINT64_C(1000000)
 
-struct dip_archive_counters dip_archive_counters[DIP_ARCHIVE_WRITERS];
+static struct dip_archive_counters all_counters[DIP_SOURCES * DIP_ARCHIVE_WRITERS];
 
 static const struct dip_metric rows[] = {
 	DIP_METRIC(struct dip_archive_counters, arch_frames, "frames",
@@ -39,9 +39,19 @@ static const struct dip_metric rows[] = {
 		"times from which on run.h5 could not be written"),
 };
 
-DIP_METRICS_REGISTER(archive_metrics, rows, dip_archive_counters)
+DIP_METRICS_REGISTER(archive_metrics, rows, all_counters)
 
-static struct dip_histogram latency[1];
+static struct dip_histogram latency[DIP_SOURCES];
+
+struct dip_archive_counters *dip_archive_counters_of(unsigned int source)
+{
+	unsigned int first = source * DIP_ARCHIVE_WRITERS;
+
+	for (unsigned int i = 0; i < DIP_ARCHIVE_WRITERS; i++)
+		dip_metrics_own(&archive_metrics, first + i, source);
+	latency[source].max.source = source;
+	return &all_counters[first];
+}
 
 const struct dip_histogram *dip_archiver_latency(void)
 {
@@ -51,7 +61,7 @@ const struct dip_histogram *dip_archiver_latency(void)
 /* why: one line, without a newline. */
 static void begin_episode(struct dip_archiver *a, const char *why)
 {
-	const struct dip_archive_counters *c = dip_archive_counters;
+	const struct dip_archive_counters *c = a->counters;
 
 	a->retry_ns = dip_archive_now(a) + (a->failing ? RETRY_MS * NS_PER_MS : 0);
 	if (a->failing)
@@ -71,7 +81,7 @@ static void end_episode(struct dip_archiver *a)
 	a->failing = false;
 	rte_log(RTE_LOG_NOTICE, dip_archive_log,
 		"%s: archiving again; %" PRIu64 " frames were lost\n", a->segment->path,
-		dip_archive_counters->arch_io_errors - a->lost_before);
+		a->counters->arch_io_errors - a->lost_before);
 }
 
 /* --- segments --- */
@@ -103,7 +113,7 @@ void dip_archive_retire(struct dip_archiver *a)
 	if (!dip_keeper_retire(a->keeper))
 		return;
 	a->before = NULL;
-	dip_count(&dip_archive_counters->arch_rotations, 1);
+	dip_count(&a->counters->arch_rotations, 1);
 }
 
 static void change_segment(struct dip_archiver *a, struct dip_segment *next)
@@ -167,12 +177,12 @@ bool dip_archive_have_room(struct dip_archiver *a)
 static void commit_frame(
 	struct dip_archiver *a, struct dip_segment *segment, struct dip_frame *frame)
 {
-	dip_histogram_record(latency, (rte_rdtsc() - frame->tsc) * a->ns_per_tsc);
+	dip_histogram_record(&latency[a->conf.source], (rte_rdtsc() - frame->tsc) * a->ns_per_tsc);
 	if (segment->committed == 0)
-		dip_count(&dip_archive_counters->arch_segments, 1);
+		dip_count(&a->counters->arch_segments, 1);
 	dip_segment_commit(segment, frame->seq);
-	dip_count(&dip_archive_counters->arch_bytes, a->image_bytes);
-	dip_archive_release(a, frame, &dip_archive_counters->arch_frames);
+	dip_count(&a->counters->arch_bytes, a->image_bytes);
+	dip_archive_release(a, frame, &a->counters->arch_frames);
 }
 
 /* The oldest write has failed and none is under way any more: its first unwritten frame is lost;
@@ -187,7 +197,7 @@ static void recover(struct dip_archiver *a, struct dip_write *failed)
 	begin_episode(a, why.text);
 	for (unsigned int i = 0; i < first; i++)
 		commit_frame(a, segment, failed->frame[i]);
-	dip_archive_release(a, failed->frame[first], &dip_archive_counters->arch_io_errors);
+	dip_archive_release(a, failed->frame[first], &a->counters->arch_io_errors);
 	for (uint64_t i = a->fifo.tail; i-- > a->fifo.head;) {
 		struct dip_write *w = &a->fifo.writes[i % a->fifo.depth];
 

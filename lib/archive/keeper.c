@@ -75,7 +75,7 @@ static void look(struct dip_keeper *k)
 	pthread_mutex_unlock(&k->lock);
 	dip_maker_check(k->maker);
 	for (unsigned int i = 0; i < count; i++)
-		dip_tend_look(taken[i]);
+		dip_tend_look(&k->tender, taken[i]);
 	dip_tend_sidecar(&k->tender, false);
 	pthread_mutex_lock(&k->lock);
 }
@@ -155,8 +155,9 @@ int dip_keeper_create(
 	if (k == NULL)
 		return dip_fail(err, ENOMEM, "segment keeper: out of memory");
 	k->conf = *conf;
-	k->tender = (struct dip_tender){
-		.with_sidecar = conf->sidecar, .sidecar = {.conf = conf->segment}};
+	k->tender = (struct dip_tender){.counters = conf->counters,
+		.with_sidecar = conf->sidecar,
+		.sidecar = {.conf = conf->segment}};
 	ret = dip_maker_create(conf->segment, &k->maker, err);
 	if (ret == 0)
 		ret = start_thread(k, err);

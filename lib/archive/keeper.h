@@ -16,8 +16,11 @@
  *
  * A segment belongs to the keeper; between take and retire the archiver writes its records. */
 
+struct dip_archive_counters;
+
 struct dip_keeper_conf {
 	const struct dip_segment_conf *segment; /* must stay */
+	struct dip_archive_counters *counters;  /* the keeper's own */
 	unsigned int sync_interval_ms;          /* 0: records are made durable at a rotation only */
 	bool sidecar;                           /* keep run.h5 up to date with what is closed */
 };

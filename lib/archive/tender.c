@@ -5,24 +5,19 @@
 #include "archive/archiver_impl.h"
 #include "archive/tender.h"
 
-static struct dip_archive_counters *counters(void)
-{
-	return &dip_archive_counters[DIP_ARCHIVE_KEEPER];
-}
-
 static void count_error(uint64_t *counter, const char *text)
 {
 	dip_count(counter, 1);
 	rte_log(RTE_LOG_ERR, dip_archive_log, "%s\n", text);
 }
 
-void dip_tend_look(struct dip_segment *s)
+void dip_tend_look(struct dip_tender *t, struct dip_segment *s)
 {
 	if (s->gone || dip_segment_linked(s))
 		return;
 	s->gone = true;
 	__atomic_store_n(&s->ended, true, __ATOMIC_RELEASE);
-	dip_count(&counters()->arch_segment_errors, 1);
+	dip_count(&t->counters->arch_segment_errors, 1);
 	rte_log(RTE_LOG_ERR, dip_archive_log,
 		"%s: removed while it was written; the %" PRIu64 " frames in it are gone\n",
 		s->path, __atomic_load_n(&s->committed, __ATOMIC_RELAXED));
@@ -59,12 +54,12 @@ unsigned int dip_tend_sync(struct dip_tender *t, struct dip_segment **segments, 
 		if (!segments[i]->cut && !dip_segment_finished(segments[i]))
 			dip_segment_cut(segments[i], &err);
 	condemned = dip_segments_sync(segments, count);
-	dip_count(&counters()->arch_durable, durable_of(segments, count) - before);
+	dip_count(&t->counters->arch_durable, durable_of(segments, count) - before);
 	for (unsigned int i = 0; i < count; i++) {
 		struct dip_segment *s = segments[i];
 
 		if (s->condemned && s->in_round && dip_segment_failure(s, &err) < 0)
-			count_error(&counters()->arch_condemned, err.text);
+			count_error(&t->counters->arch_condemned, err.text);
 		note_index(t, s, dip_segment_write_index(s));
 	}
 	return condemned;
@@ -79,7 +74,7 @@ static void close_one(struct dip_tender *t, struct dip_segment *s)
 
 	dip_sidecar_closed(&t->sidecar, place, s);
 	if (ret < 0 && !told)
-		count_error(&counters()->arch_segment_errors, err.text);
+		count_error(&t->counters->arch_segment_errors, err.text);
 }
 
 unsigned int dip_tend_close(struct dip_tender *t, struct dip_segment **segments,
@@ -103,7 +98,7 @@ void dip_tend_sidecar(struct dip_tender *t, bool now)
 	int ret = dip_sidecar_write(&t->sidecar, now, &err);
 
 	if (ret < 0 && !t->sidecar.failing)
-		count_error(&counters()->arch_sidecar_errors, err.text);
+		count_error(&t->counters->arch_sidecar_errors, err.text);
 	/* What is not due yet says nothing about the disk. */
 	if (ret < 0 || !t->sidecar.dirty)
 		t->sidecar.failing = ret < 0;

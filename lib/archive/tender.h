@@ -8,14 +8,17 @@
 
 /* What the keeper's thread does to the segments of a run, counted and logged. */
 
+struct dip_archive_counters;
+
 struct dip_tender {
+	struct dip_archive_counters *counters; /* its own */
 	bool with_sidecar;
 	struct dip_sidecar sidecar;
 	bool index_failing; /* inside an episode */
 };
 
 /* End the segment if it has been removed behind our back (arch_segment_errors). */
-void dip_tend_look(struct dip_segment *segment);
+void dip_tend_look(struct dip_tender *tender, struct dip_segment *segment);
 
 /* One round for all: cut those that are retired (the first ones), make durable and index what is
  * written (arch_durable, or arch_condemned). Returns how many were condemned. */

@@ -73,6 +73,9 @@ struct dip_dma_counters {
 /* The counters of a queue of a device. */
 struct dip_dma_counters *dip_dma_counters(uint16_t dev_id, uint16_t queue);
 
+/* From now on a device's counters are those of a source (metrics/metrics.h). Main lcore. */
+void dip_dma_own(uint16_t dev_id, unsigned int source);
+
 /* The device's next seq: frames that were due so far, and numbers that it does not have. Atomic,
  * static storage. */
 uint64_t *dip_dma_next_seq(uint16_t dev_id);

@@ -41,9 +41,18 @@ static const struct dip_metric late_row =
 /* A two-dimensional array of counters is one long array to the registry. */
 DIP_METRICS_REGISTER(dma_metrics, rows, counters[0])
 
+static uint8_t owner[RTE_RAWDEV_MAX_DEVS * DIP_DMA_MAX_QUEUES];
+
 static void __attribute__((constructor)) span_all_devices(void)
 {
-	dma_metrics.instances = sizeof(counters) / sizeof(counters[0][0]);
+	dma_metrics.instances = RTE_DIM(owner);
+	dma_metrics.owner = owner;
+}
+
+void dip_dma_own(uint16_t dev_id, unsigned int source)
+{
+	for (unsigned int q = 0; q < DIP_DMA_MAX_QUEUES; q++)
+		dip_metrics_own(&dma_metrics, dev_id * DIP_DMA_MAX_QUEUES + q, source);
 }
 
 struct dip_dma_counters *dip_dma_counters(uint16_t dev_id, uint16_t queue)

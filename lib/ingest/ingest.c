@@ -242,8 +242,9 @@ int dip_ingest_create(const struct dip_ingest_conf *conf, struct dip_ingest **in
 	if (in == NULL)
 		return -ENOMEM;
 	in->conf = *conf;
-	in->poll.queue = conf->lane;
+	in->poll.queue = conf->queue;
 	in->counters = &all_counters[conf->lane];
+	dip_metrics_own(&ingest_metrics, conf->lane, conf->source);
 	for (unsigned int i = 0; i < DIP_INGEST_BURST; i++)
 		in->bufs[i] = &in->buf[i];
 	*ingest = in;

@@ -9,7 +9,7 @@
 #define ATTEMPTS 150
 #define ATTEMPT_US 100
 
-uint64_t dip_peak_window;
+uint64_t dip_peak_window, dip_peak_ahead[DIP_SOURCES + 1];
 
 /* The largest value that falls into the bucket. */
 static uint64_t upper_bound(unsigned int index)
@@ -45,6 +45,7 @@ static bool try_copy(const struct dip_histogram *h, struct dip_histogram *copy)
 		copy->bucket[i] = dip_read(&h->bucket[i]);
 		values += copy->bucket[i];
 	}
+	copy->max.source = h->max.source;
 	copy->max.ever = dip_read(&h->max.ever);
 	copy->max.window = __atomic_load_n(&h->max.window, __ATOMIC_ACQUIRE);
 	copy->max.value = dip_read(&h->max.value);

@@ -12,34 +12,38 @@ void dip_metrics_register(struct dip_metric_block *block)
 	STAILQ_INSERT_TAIL(&blocks, block, next);
 }
 
-static uint64_t sum(const struct dip_metric_block *block, const struct dip_metric *metric)
+static uint64_t sum(const struct dip_metric_block *block, const struct dip_metric *metric,
+	unsigned int source)
 {
 	const char *counter = (const char *)block->counters + metric->offset;
 	uint64_t total = 0;
 
-	for (unsigned int i = 0; i < block->instances; i++)
+	for (unsigned int i = 0; i < block->instances; i++) {
+		if (source != DIP_ALL_SOURCES && block->owner[i] != source)
+			continue;
 		total += dip_read((const uint64_t *)(counter + i * block->stride));
+	}
 	return total;
 }
 
-uint64_t dip_metric_value(const char *name)
+uint64_t dip_metric_of(unsigned int source, const char *name)
 {
 	struct dip_metric_block *block;
 
 	STAILQ_FOREACH (block, &blocks, next)
 		for (unsigned int i = 0; i < block->count; i++)
 			if (strcmp(block->rows[i].name, name) == 0)
-				return sum(block, &block->rows[i]);
+				return sum(block, &block->rows[i], source);
 	fprintf(stderr, "no metric is called %s\n", name);
 	abort();
 }
 
-void dip_metrics_foreach(
+void dip_metrics_foreach(unsigned int source,
 	void (*fn)(const struct dip_metric *metric, uint64_t value, void *arg), void *arg)
 {
 	struct dip_metric_block *block;
 
 	STAILQ_FOREACH (block, &blocks, next)
 		for (unsigned int i = 0; i < block->count; i++)
-			fn(&block->rows[i], sum(block, &block->rows[i]), arg);
+			fn(&block->rows[i], sum(block, &block->rows[i], source), arg);
 }

@@ -50,7 +50,7 @@ static void find_last(struct dip_worst *w)
 
 void dip_worst_note(struct dip_worst *w, const struct dip_worst_frame *frame)
 {
-	uint64_t window = dip_read(&dip_peak_window);
+	uint64_t window = dip_peak_window_of(w->source);
 
 	if (window != w->window) {
 		store(&w->count, 0);
@@ -73,7 +73,7 @@ static unsigned int read_one(const struct dip_worst *w, struct dip_worst_frame *
 	uint64_t window = __atomic_load_n(&w->window, __ATOMIC_ACQUIRE), count;
 	unsigned int n = 0;
 
-	if (window != dip_read(&dip_peak_window))
+	if (window != dip_peak_window_of(w->source))
 		return 0;
 	count = __atomic_load_n(&w->count, __ATOMIC_ACQUIRE);
 	for (unsigned int i = 0; i < count; i++) {

@@ -22,6 +22,7 @@ struct dip_worst_place {
 };
 
 struct dip_worst {
+	uint64_t source; /* whose windows; set before the first frame */
 	uint64_t window; /* atomic: that the frames are of */
 	uint64_t count;  /* atomic: places in use */
 	uint64_t bar;    /* as slow as the fastest of them, when there are DIP_WORST; else 0 */
@@ -32,7 +33,7 @@ struct dip_worst {
 /* Would a frame be among them? Nearly always not; the writer's thread only. */
 static inline bool dip_worst_wants(const struct dip_worst *w, uint64_t result_ns)
 {
-	return result_ns > w->bar || dip_read(&dip_peak_window) != w->window;
+	return result_ns > w->bar || dip_peak_window_of(w->source) != w->window;
 }
 
 /* Note a frame that is wanted. The writer's thread only. */

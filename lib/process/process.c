@@ -139,6 +139,10 @@ int dip_process_create(const struct dip_process_conf *conf, struct dip_process *
 		return -ENOMEM;
 	p->conf = *conf;
 	p->counters = &all_counters[conf->index];
+	dip_metrics_own(&process_metrics, conf->index, conf->source);
+	worst[conf->index].source = conf->source;
+	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
+		latency[stage][conf->index].max.source = conf->source;
 	p->ns_per_tsc = 1e9 / rte_get_tsc_hz();
 	p->sums = rte_zmalloc_socket("dip_process", sites * dip_detector_sum_bytes(conf->detector),
 		RTE_CACHE_LINE_SIZE, conf->socket);

@@ -19,7 +19,8 @@
 #define DIP_PROCESS_BURST 64
 
 struct dip_process_conf {
-	unsigned int index;    /* 0..DIP_PROCESSORS - 1, one for each processor */
+	unsigned int source;   /* whose counters it raises: metrics/metrics.h */
+	unsigned int index;    /* 0..DIP_PROCESSORS - 1, one of all processors of the process */
 	struct rte_ring *ring; /* of struct dip_desc */
 	unsigned int burst;    /* frames taken from it at once, 1..DIP_PROCESS_BURST */
 	const struct dip_detector *detector;

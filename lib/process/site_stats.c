@@ -104,12 +104,13 @@ static struct dip_site_summary copy_site(const struct dip_site_stats *s, unsigne
 		.sum = (int64_t)dip_read((const uint64_t *)&s->sum[site])};
 }
 
-int dip_site_stats_read(unsigned int site, struct dip_site_summary *summary)
+int dip_site_stats_read(unsigned int first, unsigned int n, unsigned int site,
+	struct dip_site_summary *summary)
 {
 	struct dip_site_summary whole = {0}, part;
 	bool known = false;
 
-	for (unsigned int i = 0; i < DIP_PROCESSORS; i++) {
+	for (unsigned int i = first; i < first + n; i++) {
 		const struct dip_site_stats *s = __atomic_load_n(&all[i], __ATOMIC_ACQUIRE);
 
 		if (s == NULL || site >= s->sites)
@@ -139,11 +140,11 @@ static struct dip_last_frame copy_last(const struct dip_last_frame *l)
 		.latency_ns = dip_read(&l->latency_ns)};
 }
 
-int dip_last_frame_read(struct dip_last_frame *last)
+int dip_last_frame_read(unsigned int first, unsigned int n, struct dip_last_frame *last)
 {
 	struct dip_last_frame newest = {0}, part;
 
-	for (unsigned int i = 0; i < DIP_PROCESSORS; i++) {
+	for (unsigned int i = first; i < first + n; i++) {
 		const struct dip_site_stats *s = __atomic_load_n(&all[i], __ATOMIC_ACQUIRE);
 
 		if (s == NULL || READ_WHOLE(&s->last.version, part = copy_last(&s->last)) < 0)

@@ -59,7 +59,7 @@ static inline void dip_site_stats_note(struct dip_site_stats *s, const struct di
 		dip_site_stats_gather(s, det, sums, seq);
 }
 
-/* All processors together. Any thread, also when the run is over. */
+/* Processors first .. first + n - 1 together. Any thread, also when the run is over. */
 struct dip_site_summary {
 	uint64_t frames;   /* gathered */
 	uint64_t occupied; /* frames of these in which it was */
@@ -70,7 +70,8 @@ struct dip_site_summary {
 
 /* Returns 0; -ENOENT for a site that there is none of; -EAGAIN when the processors wrote all the
  * time. */
-int dip_site_stats_read(unsigned int site, struct dip_site_summary *summary);
+int dip_site_stats_read(unsigned int first, unsigned int n, unsigned int site,
+	struct dip_site_summary *summary);
 
-/* The frame of the highest seq decided so far. Returns 0, -ENOENT before the first. */
-int dip_last_frame_read(struct dip_last_frame *last);
+/* The frame of the highest seq that they have decided so far. Returns 0, -ENOENT before the first. */
+int dip_last_frame_read(unsigned int first, unsigned int n, struct dip_last_frame *last);

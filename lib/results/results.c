@@ -13,10 +13,10 @@
 /* Results taken from a lane before ingest is told that there is room again. */
 #define RUN 32
 
-/* One writer: the results poller. */
+/* One writer each: the source's results poller. */
 static struct counters {
 	uint64_t results_holes;
-} __attribute__((aligned(64))) all_counters[1];
+} __attribute__((aligned(64))) all_counters[DIP_SOURCES];
 
 static const struct dip_metric rows[] = {
 	DIP_METRIC(struct counters, results_holes, "frames",
@@ -140,14 +140,15 @@ int dip_results_create(const struct dip_results_conf *conf, struct dip_results *
 	if (r == NULL)
 		return -ENOMEM;
 	r->conf = *conf;
-	r->counters = &all_counters[0];
+	r->counters = &all_counters[conf->source];
+	dip_metrics_own(&results_metrics, conf->source, conf->source);
 	r->until_print = 1;
 	r->conf.windows = calloc(conf->lanes, sizeof(r->conf.windows[0]));
 	if (conf->print_stdout)
 		r->line = malloc(dip_results_text.most(&conf->shape));
 	if (r->conf.windows == NULL || (conf->print_stdout && r->line == NULL) ||
-		dip_results_writer_create(format, &conf->shape, conf->fd, conf->file, &r->writer) <
-			0) {
+		dip_results_writer_create(format, &conf->shape, conf->fd, conf->file, conf->source,
+			&r->writer) < 0) {
 		dip_results_free(r);
 		return -ENOMEM;
 	}

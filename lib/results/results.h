@@ -12,6 +12,7 @@
  * format of format.h, and every interval_print-th, as text, to stdout. */
 
 struct dip_results_conf {
+	unsigned int source;         /* whose counters it raises: metrics/metrics.h */
 	struct dip_window **windows; /* one a lane; the array is copied */
 	unsigned int lanes;
 	struct dip_results_shape shape;          /* its limits stay the caller's */

@@ -19,13 +19,13 @@ RTE_LOG_REGISTER(dip_results_log, dip.results, NOTICE);
 /* Results wait at most this long for more of them. */
 #define FLUSH_MS 100
 
-/* One writer: the results poller. */
+/* One writer each: the source's results poller. */
 static struct counters {
 	uint64_t results_frames;
 	uint64_t results_bytes;
 	uint64_t results_io_errors;
 	uint64_t results_removed;
-} __attribute__((aligned(64))) all_counters[1];
+} __attribute__((aligned(64))) all_counters[DIP_SOURCES];
 
 static const struct dip_metric rows[] = {
 	DIP_METRIC(struct counters, results_frames, "frames", "frames whose result is written"),
@@ -191,7 +191,7 @@ bool dip_results_writer_poll(struct dip_results_writer *w)
 }
 
 int dip_results_writer_create(const struct dip_results_format *format,
-	const struct dip_results_shape *shape, int fd, const char *file,
+	const struct dip_results_shape *shape, int fd, const char *file, unsigned int source,
 	struct dip_results_writer **writer)
 {
 	struct dip_results_writer *w = calloc(1, sizeof(*w));
@@ -201,7 +201,8 @@ int dip_results_writer_create(const struct dip_results_format *format,
 		return -ENOMEM;
 	w->format = format;
 	w->shape = *shape;
-	w->counters = &all_counters[0];
+	w->counters = &all_counters[source];
+	dip_metrics_own(&results_writer_metrics, source, source);
 	w->fd = fd;
 	w->file = file;
 	w->flush_tsc = rte_get_tsc_hz() / 1000 * FLUSH_MS;

@@ -10,9 +10,10 @@
 struct dip_results_writer;
 
 /* fd: a file that dip_results_file_create made, under the name `file`, which is kept; it stays the
- * caller's. -1: there is none, and a result is done once it is added. Returns 0 or -ENOMEM. */
+ * caller's. -1: there is none, and a result is done once it is added. source: whose counters it raises.
+ * Returns 0 or -ENOMEM. */
 int dip_results_writer_create(const struct dip_results_format *format,
-	const struct dip_results_shape *shape, int fd, const char *file,
+	const struct dip_results_shape *shape, int fd, const char *file, unsigned int source,
 	struct dip_results_writer **writer);
 void dip_results_writer_free(struct dip_results_writer *writer); /* NULL is allowed */
 

@@ -925,11 +925,11 @@ static void test_back_ends(void **state)
 		run(700);
 		assert_int_equal(rig.found, 700);
 		if (i % 2 == 0)
-			assert_string_equal(dip_archiver_status()->backend, "pwrite");
-		else if (dip_archiver_status()->backend[0] == 'p')
+			assert_string_equal(dip_archiver_status(0)->backend, "pwrite");
+		else if (dip_archiver_status(0)->backend[0] == 'p')
 			print_message("io_uring is not to be had here: only pwrite is tested\n");
 		else if (geteuid() == 0) /* root's locked memory has no limit */
-			assert_true(dip_archiver_status()->registered_buffers);
+			assert_true(dip_archiver_status(0)->registered_buffers);
 	}
 }
 

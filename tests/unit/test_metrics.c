@@ -51,6 +51,25 @@ static void test_sums(void **state)
 	assert_int_equal(dip_metric_value("pears"), 7);
 }
 
+/* An instance counts for the source that it is given to, and for all. */
+static void test_owners(void **state)
+{
+	uint64_t all = dip_metric_value("apples_red"), first = apples[0].apples_red;
+
+	(void)state;
+	assert_int_equal(dip_metric_of(0, "apples_red"), all);
+	dip_metrics_own(&apple_metrics, 0, 3);
+	assert_int_equal(dip_metric_of(3, "apples_red"), first);
+	assert_int_equal(dip_metric_of(0, "apples_red"), all - first);
+	assert_int_equal(dip_metric_of(DIP_SOURCES - 1, "apples_red"), 0);
+	assert_int_equal(dip_metric_of(3, "pears"), 0);
+	dip_count(&apples[0].apples_red, 5);
+	assert_int_equal(dip_metric_of(3, "apples_red"), first + 5);
+	assert_int_equal(dip_metric_value("apples_red"), all + 5);
+	dip_metrics_own(&apple_metrics, 0, 0);
+	assert_int_equal(dip_metric_of(0, "apples_red"), all + 5);
+}
+
 struct seen {
 	const char *name[256];
 	uint64_t value[256];
@@ -76,7 +95,7 @@ static void test_foreach(void **state)
 	unsigned int at = 0;
 
 	(void)state;
-	dip_metrics_foreach(note, &seen);
+	dip_metrics_foreach(DIP_ALL_SOURCES, note, &seen);
 	assert_true(seen.n >= 3);
 	while (at < seen.n && strcmp(seen.name[at], names[0]) != 0)
 		at++;
@@ -288,6 +307,27 @@ static void begin_window(
 	for (unsigned int i = 0; i < n; i++)
 		dip_histogram_copy(&h[i], &before[i]);
 	__atomic_store_n(&dip_peak_window, dip_peak_window + 1, __ATOMIC_RELEASE);
+}
+
+/* A source's window begins with everybody's, or by itself; that of what belongs to no source only with
+ * everybody's. */
+static void test_peaks_of_sources(void **state)
+{
+	struct dip_peak p[3] = {{.source = 1}, {.source = 2}, {.source = DIP_ALL_SOURCES}};
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		dip_peak_record(&p[i], 7);
+	dip_peak_ahead[1]++;
+	assert_int_equal(dip_peak_read(&p[0]), 0);
+	assert_int_equal(dip_peak_read(&p[1]), 7);
+	assert_int_equal(dip_peak_read(&p[2]), 7);
+	dip_peak_record(&p[0], 3);
+	assert_int_equal(dip_peak_read(&p[0]), 3);
+	dip_peak_window++;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(dip_peak_read(&p[i]), 0);
+	assert_int_equal(p[0].ever, 7);
 }
 
 static void test_peak(void **state)
@@ -548,6 +588,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_owners),
 		cmocka_unit_test(test_foreach),
 		cmocka_unit_test(test_read_while_written),
 		cmocka_unit_test(test_octaves),
@@ -555,6 +596,7 @@ int main(void)
 		cmocka_unit_test(test_percentiles),
 		cmocka_unit_test(test_empty),
 		cmocka_unit_test(test_peak),
+		cmocka_unit_test(test_peaks_of_sources),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_value_between_two_windows),
 		cmocka_unit_test(test_copy_is_of_one_moment),
