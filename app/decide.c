@@ -129,11 +129,13 @@ static int list_workers(
 int build_placement(struct pipeline *p, struct dip_error *err)
 {
 	unsigned int workers[RTE_MAX_LCORE];
+	unsigned int max_queues = RTE_MIN(p->info.max_queues, DIP_LANES);
 	struct placement_request request = {
 		.settings = p->settings,
 		.main_lcore = rte_get_main_lcore(),
 		.workers = workers,
-		.max_queues = RTE_MIN(p->info.max_queues, DIP_LANES),
+		.sources = 1,
+		.max_queues = &max_queues,
 		.archiving = p->settings->main.nth_archive > 0,
 	};
 

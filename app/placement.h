@@ -7,7 +7,7 @@
 
 #define PLACEMENT_MAX 128
 
-/* Which poller runs on which lcore. A lane is a queue of the source with its ring and its
+/* Which poller of a source runs on which lcore. A lane is a queue of the source with its ring and its
  * processors; when a lane's ingest and its processor share an lcore ("fused"), a frame is decided
  * while it is still in that core's cache.
  *
@@ -16,7 +16,12 @@
  *	split            all on it     I | P+A        I | P | ... | A
  *
  * Without archiving the last lcore is one more I+P or P. Results are written by the main lcore;
- * when that is the only one, it does everything. */
+ * when that is the only one, it does everything.
+ *
+ * Several sources: each gets its part of the workers, laid out like that, and its own lcore for the
+ * archive as far as there are lcores beyond the least that each source needs (1, split: 2). With fewer
+ * workers than sources they take turns on them. Lcores that the configuration names are dealt out
+ * in the same way. */
 struct placement {
 	unsigned int lanes;
 	unsigned int ingest[PLACEMENT_MAX]; /* lcore of each lane */
@@ -32,10 +37,11 @@ struct placement_request {
 	unsigned int main_lcore;
 	const unsigned int *workers; /* lcore ids, in the order in which they are to be used */
 	unsigned int worker_count;
-	unsigned int max_queues; /* of the source */
+	unsigned int sources; /* 1 and more */
+	const unsigned int *max_queues; /* of each source */
 	int archiving;
 };
 
-/* Place everything. Errors name the lcores.* key: an lcore that does not exist, one named twice
+/* Place everything, out[i] of source i. Errors name the lcores.* key: an lcore that does not exist, one named twice
  * for a role, two roles on an exclusive lcore, more lanes than processors or queues. */
 int place(const struct placement_request *request, struct placement *out, struct dip_error *err);

@@ -35,16 +35,28 @@ static struct {
 static struct dip_lcore_conf conf;
 static bool halt; /* atomic */
 
+static bool has_role(unsigned int lcore_id, const char *role)
+{
+	for (unsigned int i = 0; i < lcores[lcore_id].pollers; i++)
+		if (strcmp(lcores[lcore_id].poller[i].role, role) == 0)
+			return true;
+	return false;
+}
+
 int dip_lcore_add(unsigned int lcore_id, const struct dip_poller *poller)
 {
 	char *roles = lcores[lcore_id].roles;
 	size_t used = strlen(roles);
+	bool known = has_role(lcore_id, poller->role);
 
 	if (lcores[lcore_id].pollers == DIP_LCORE_POLLERS)
 		return -ENOSPC;
 	lcores[lcore_id].poller[lcores[lcore_id].pollers++] = *poller;
-	snprintf(roles + used, sizeof(lcores[0].roles) - used, "%s%s", used > 0 ? "+" : "",
-		poller->role);
+	lcores[lcore_id].stats.longest_tsc.source = DIP_ALL_SOURCES;
+	lcores[lcore_id].stats.longest_idle_tsc.source = DIP_ALL_SOURCES;
+	if (!known)
+		snprintf(roles + used, sizeof(lcores[0].roles) - used, "%s%s",
+			used > 0 ? "+" : "", poller->role);
 	return 0;
 }
 

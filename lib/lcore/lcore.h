@@ -8,7 +8,8 @@
 
 /* One lcore loop, many pollers: which poller runs on which lcore is data. */
 
-#define DIP_LCORE_POLLERS 16
+/* One lcore can do everything for all sources, and control. */
+#define DIP_LCORE_POLLERS (4 * DIP_SOURCES + 1)
 
 struct dip_poller {
 	const char *role;        /* "ingest", "process", "archive", "results", "control" */
@@ -64,5 +65,5 @@ int dip_lcores_join(void);
 
 const struct dip_lcore_stats *dip_lcore_stats(unsigned int lcore_id);
 
-/* The roles of an lcore, "ingest+process", "" for none. Static storage, written at set-up. */
+/* The roles of an lcore, each told once, "ingest+process", "" for none. Static storage, written at set-up. */
 const char *dip_lcore_roles(unsigned int lcore_id);

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "../../app/placement.h"
+#include "metrics/metrics.h"
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -16,26 +17,31 @@
 static const unsigned int ids[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
 
 static struct settings settings;
-static struct placement placed;
+static struct placement all[DIP_SOURCES];
 static struct dip_error err;
 
 /* The placement as text: "0>1 1>2 | 3 | 0": each processor's lane and lcore, behind the lane's
  * ingest lcore, then archive, then results. */
-static const char *told(void)
+static const char *told_of(const struct placement *placed)
 {
 	static char text[4096];
 	size_t n = 0;
 
-	for (unsigned int lane = 0; lane < placed.lanes; lane++) {
-		n += sprintf(text + n, "%s%u:", lane > 0 ? " " : "", placed.ingest[lane]);
-		for (unsigned int i = 0, first = 1; i < placed.processors; i++)
-			if (placed.process_lane[i] == lane) {
-				n += sprintf(text + n, "%s%u", first ? "" : ",", placed.process[i]);
+	for (unsigned int lane = 0; lane < placed->lanes; lane++) {
+		n += sprintf(text + n, "%s%u:", lane > 0 ? " " : "", placed->ingest[lane]);
+		for (unsigned int i = 0, first = 1; i < placed->processors; i++)
+			if (placed->process_lane[i] == lane) {
+				n += sprintf(text + n, "%s%u", first ? "" : ",", placed->process[i]);
 				first = 0;
 			}
 	}
-	sprintf(text + n, " | %u | %u", placed.archive, placed.results);
+	sprintf(text + n, " | %u | %u", placed->archive, placed->results);
 	return text;
+}
+
+static const char *told(void)
+{
+	return told_of(&all[0]);
 }
 
 static int place_on(unsigned int workers, int archiving, unsigned int max_queues)
@@ -45,13 +51,14 @@ static int place_on(unsigned int workers, int archiving, unsigned int max_queues
 		.main_lcore = 0,
 		.workers = ids,
 		.worker_count = workers,
-		.max_queues = max_queues,
+		.sources = 1,
+		.max_queues = &max_queues,
 		.archiving = archiving,
 	};
 
-	memset(&placed, 0xff, sizeof(placed));
+	memset(all, 0xff, sizeof(all));
 	memset(&err, 0, sizeof(err));
-	return place(&request, &placed, &err);
+	return place(&request, all, &err);
 }
 
 static int setup(void **state)
@@ -210,13 +217,13 @@ static void test_named_are_dealt_out(void **state)
 	settings.lcores.ingest = "1-3";
 	settings.lcores.process = "4-10";
 	assert_int_equal(place_on(10, 1, 64), 0);
-	assert_int_equal(placed.lanes, 3);
-	assert_int_equal(placed.processors, 7);
+	assert_int_equal(all[0].lanes, 3);
+	assert_int_equal(all[0].processors, 7);
 	for (unsigned int lane = 0; lane < 3; lane++) {
 		unsigned int n = 0;
 
 		for (unsigned int i = 0; i < 7; i++)
-			n += placed.process_lane[i] == lane;
+			n += all[0].process_lane[i] == lane;
 		assert_in_range(n, 2, 3);
 	}
 }
@@ -324,6 +331,116 @@ static void test_exclusive(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
+/* Several sources, those of one placement after another, ";" between them. */
+static void are(unsigned int sources, unsigned int workers, int archiving, const char *want)
+{
+	const unsigned int max_queues[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = 4};
+	const struct placement_request request = {
+		.settings = &settings,
+		.main_lcore = 0,
+		.workers = ids,
+		.worker_count = workers,
+		.sources = sources,
+		.max_queues = max_queues,
+		.archiving = archiving,
+	};
+	char text[4096] = "";
+
+	memset(all, 0xff, sizeof(all));
+	if (place(&request, all, &err) < 0)
+		fail_msg("%u sources on %u workers: %s", sources, workers, err.text);
+	for (unsigned int i = 0; i < sources; i++)
+		sprintf(text + strlen(text), "%s%s", i > 0 ? "; " : "", told_of(&all[i]));
+	assert_string_equal(text, want);
+}
+
+static void test_sources_fused(void **state)
+{
+	(void)state;
+	are(2, 0, 1, "0:0 | 0 | 0; 0:0 | 0 | 0");
+	are(2, 1, 1, "1:1 | 1 | 0; 1:1 | 1 | 0");
+	are(2, 2, 1, "1:1 | 1 | 0; 2:2 | 2 | 0");
+	are(2, 2, 0, "1:1 | 1 | 0; 2:2 | 2 | 0");
+	are(2, 3, 1, "1:1 | 3 | 0; 2:2 | 3 | 0"); /* one lcore for both archives */
+	are(2, 4, 1, "1:1 | 3 | 0; 2:2 | 4 | 0");
+	are(2, 4, 0, "1:1 2:2 | 2 | 0; 3:3 4:4 | 4 | 0");
+	are(2, 5, 1, "1:1 | 4 | 0; 2:2 3:3 | 5 | 0");
+	are(2, 10, 1, "1:1 2:2 3:3 4:4 | 9 | 0; 5:5 6:6 7:7 8:8 | 10 | 0");
+	are(3, 2, 1, "1:1 | 1 | 0; 2:2 | 2 | 0; 1:1 | 1 | 0");
+	are(3, 4, 1, "1:1 | 4 | 0; 2:2 | 4 | 0; 3:3 | 4 | 0");
+	settings.proc.worker_threads = 1;
+	are(2, 8, 1, "1:1 | 7 | 0; 4:4 | 8 | 0");
+}
+
+static void test_sources_split(void **state)
+{
+	(void)state;
+	settings.lcores.layout = "split";
+	are(2, 1, 1, "1:1 | 1 | 0; 1:1 | 1 | 0");
+	are(2, 2, 1, "1:1 | 1 | 0; 2:2 | 2 | 0");
+	are(2, 4, 1, "1:2 | 2 | 0; 3:4 | 4 | 0");
+	are(2, 5, 1, "1:2 | 5 | 0; 3:4 | 5 | 0");
+	are(2, 6, 1, "1:2 | 5 | 0; 3:4 | 6 | 0");
+	are(2, 8, 1, "1:2,3 | 7 | 0; 4:5,6 | 8 | 0");
+}
+
+static void test_sources_named(void **state)
+{
+	(void)state;
+	settings.lcores.ingest = "1-4";
+	are(2, 6, 1, "1:1 2:2 | 5 | 0; 3:3 4:4 | 6 | 0");
+	settings.lcores.archive = "6";
+	settings.lcores.results = "5";
+	are(2, 6, 1, "1:1 2:2 | 6 | 5; 3:3 4:4 | 6 | 5");
+	settings.lcores.ingest = "1,2";
+	settings.lcores.process = "3,4";
+	are(2, 6, 1, "1:3 | 6 | 5; 2:4 | 6 | 5");
+	settings.lcores.ingest = settings.lcores.process = "2";
+	are(2, 6, 1, "2:2 | 6 | 5; 2:2 | 6 | 5");
+}
+
+/* Every lane and processor of sixteen sources is somewhere, and no source without. */
+static void test_sixteen_sources(void **state)
+{
+	(void)state;
+	for (unsigned int workers = 0; workers <= ARRAY_SIZE(ids); workers++) {
+		const unsigned int max_queues[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = 4};
+		const struct placement_request request = {.settings = &settings,
+			.workers = ids,
+			.worker_count = workers,
+			.sources = DIP_SOURCES,
+			.max_queues = max_queues,
+			.archiving = 1};
+
+		assert_int_equal(place(&request, all, &err), 0);
+		for (unsigned int i = 0; i < DIP_SOURCES; i++) {
+			assert_int_equal(all[i].lanes, 1);
+			assert_int_equal(all[i].processors, 1);
+			assert_in_range(all[i].ingest[0], workers > 0, workers);
+			assert_in_range(all[i].archive, workers > 0, workers);
+		}
+	}
+}
+
+static void test_sources_exclusive(void **state)
+{
+	const unsigned int max_queues[] = {4, 4};
+	const struct placement_request request = {.settings = &settings,
+		.workers = ids,
+		.worker_count = 4,
+		.sources = 2,
+		.max_queues = max_queues,
+		.archiving = 1};
+
+	(void)state;
+	settings.lcores.exclusive = "1";
+	settings.lcores.ingest = "1";
+	settings.lcores.process = "2,3";
+	assert_int_equal(place_on(4, 1, 64), 0);
+	assert_int_equal(place(&request, all, &err), -EINVAL);
+	assert_non_null(strstr(err.text, "lcore 1 has 2 roles"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +458,11 @@ int main(void)
 		TEST(test_large_numbers),
 		TEST(test_too_many_lanes),
 		TEST(test_exclusive),
+		TEST(test_sources_fused),
+		TEST(test_sources_split),
+		TEST(test_sources_named),
+		TEST(test_sixteen_sources),
+		TEST(test_sources_exclusive),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
