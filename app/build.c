@@ -65,8 +65,9 @@ static unsigned int lcores_used(const struct pipeline *p)
 
 static int create_pool(struct pipeline *p, const struct memory_plan *plan, struct dip_error *err)
 {
+	char name[RTE_MEMZONE_NAMESIZE];
 	struct dip_frame_pool_conf conf = {
-		.name = "dip_frames",
+		.name = name,
 		.slabs = p->settings->main.slabs,
 		.record_bytes = plan->slab_bytes,
 		.total_bytes = plan->total_bytes,
@@ -74,6 +75,7 @@ static int create_pool(struct pipeline *p, const struct memory_plan *plan, struc
 		.socket = SOCKET_ID_ANY,
 	};
 
+	snprintf(name, sizeof(name), p->source == 0 ? "dip_frames" : "dip_frames%u", p->source);
 	return dip_frame_pool_create(&conf, &p->pool, err);
 }
 
@@ -91,9 +93,10 @@ static size_t sums_bytes(const struct pipeline *p)
 				      : 0;
 }
 
-static int create_outputs(struct pipeline *p, struct dip_error *err)
+static int create_outputs(struct pipeline *p, const char *suffix, struct dip_error *err)
 {
 	struct outputs_results results = {
+		.suffix = suffix,
 		.format = dip_results_format_find(p->settings->proc.results),
 		.shape = results_shape(p),
 		.sites = &p->sites,
@@ -126,7 +129,8 @@ static int create_lane(
 	const struct settings *s = p->settings;
 	struct lane *lane = &p->lane[i];
 	struct dip_ingest_conf conf = {
-		.lane = i,
+		.source = p->source,
+		.lane = p->first_lane + i,
 		.dev_id = p->dev_id,
 		.queue = i,
 		.burst = ingest_burst(p),
@@ -140,7 +144,7 @@ static int create_lane(
 
 	if (processors_of(&p->placement, i) == 1)
 		flags |= RING_F_SC_DEQ;
-	ret = create_ring("proc", i, plan->proc_ring, flags, &lane->ring, err);
+	ret = create_ring("proc", p->first_lane + i, plan->proc_ring, flags, &lane->ring, err);
 	if (ret == 0 && wants_results(p))
 		ret = dip_window_create(s->proc.results_window, p->detector->sites, sums_bytes(p),
 			&lane->window, err);
@@ -157,7 +161,8 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 	const struct lane *lane = &p->lane[p->placement.process_lane[i]];
 	int64_t deadline = p->settings->proc.deadline_us;
 	struct dip_process_conf conf = {
-		.index = i,
+		.source = p->source,
+		.index = p->first_processor + i,
 		.ring = lane->ring,
 		.burst = process_burst(p, p->placement.process_lane[i]),
 		.detector = p->detector,
@@ -184,6 +189,7 @@ static int create_archiver(
 {
 	const struct settings *s = p->settings;
 	struct dip_archiver_conf conf = {
+		.source = p->source,
 		.segment =
 			{
 				.files = &dip_files,
@@ -220,6 +226,7 @@ static int create_results(struct pipeline *p, struct dip_error *err)
 	const struct settings *s = p->settings;
 	struct dip_window *windows[PLACEMENT_MAX];
 	struct dip_results_conf conf = {
+		.source = p->source,
 		.windows = windows,
 		.lanes = p->placement.lanes,
 		.shape = results_shape(p),
@@ -261,6 +268,7 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 	struct rte_rawdev_info info = {.dev_private = &conf};
 	int ret;
 
+	dip_dma_own(p->dev_id, p->source);
 	/* The device says what is wrong; the library would only repeat that it failed. */
 	rte_log_set_level_pattern("lib.rawdev", RTE_LOG_CRIT);
 	ret = rte_rawdev_configure(p->dev_id, &info, sizeof(conf));
@@ -276,7 +284,7 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 	return rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
 }
 
-int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
+int build_parts(struct pipeline *p, uint64_t limit, const char *suffix, struct dip_error *err)
 {
 	struct memory_plan plan;
 	int ret;
@@ -286,11 +294,11 @@ int build_parts(struct pipeline *p, uint64_t limit, struct dip_error *err)
 	if (ret == 0)
 		ret = configure_source(p, limit, err);
 	if (ret == 0 && archiving(p->settings))
-		ret = create_ring("arch", 0, plan.arch_ring,
+		ret = create_ring("arch", p->source, plan.arch_ring,
 			RING_F_SC_DEQ | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
 			&p->arch_ring, err);
 	if (ret == 0)
-		ret = create_outputs(p, err);
+		ret = create_outputs(p, suffix, err);
 	for (unsigned int i = 0; ret == 0 && i < p->placement.lanes; i++)
 		ret = create_lane(p, i, &plan, err);
 	for (unsigned int i = 0; ret == 0 && i < p->placement.processors; i++)

@@ -3,14 +3,15 @@
 
 #include "pipeline.h"
 
-/* The steps of pipeline_create, in this order. Each returns 0 or a negative errno with *err; what
+/* The steps of pipelines_create, in this order. Each returns 0 or a negative errno with *err; what
  * is already built is left to pipeline_free and outputs_remove. */
 
 /* Ask the source for its frames; lay out the sites, compute the threshold, choose the kernel. */
 int build_decision(struct pipeline *pipeline, struct dip_error *err);
 
-/* Decide which poller runs on which lcore. */
-int build_placement(struct pipeline *pipeline, struct dip_error *err);
+/* Decide which poller of all pipelines runs on which lcore. */
+int build_placement(struct pipeline *pipelines, unsigned int count, struct dip_error *err);
 
-/* Pool, rings, output files and pollers. */
-int build_parts(struct pipeline *pipeline, uint64_t limit, struct dip_error *err);
+/* Pool, rings, output files and pollers. suffix: of the outputs' names, or NULL. */
+int build_parts(
+	struct pipeline *pipeline, uint64_t limit, const char *suffix, struct dip_error *err);

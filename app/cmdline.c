@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmdline.h"
 
@@ -29,7 +30,8 @@ void print_help(void)
 	     "      --device NAME[,ARG=..] the source: a device made with the EAL option --vdev; "
 	     "without\n"
 	     "                             EAL arguments it is made here, with the arguments "
-	     "behind it\n"
+	     "behind it;\n"
+	     "                             again for more sources, 16 at most\n"
 	     "      --report text|json     the final report's form (default: text)\n"
 	     "      --stats-interval S     print one line of figures every S seconds on stderr\n"
 	     "      --check-config         print every effective value, then exit\n"
@@ -64,12 +66,42 @@ static int parse_report(const char *text, struct command *command, struct dip_er
 	return 0;
 }
 
+static size_t name_length(const char *device)
+{
+	return strcspn(device, ",");
+}
+
+static int add_device(const char *text, struct command *command, struct dip_error *err)
+{
+	size_t length = name_length(text);
+
+	for (unsigned int i = 0; i < command->devices; i++)
+		if (name_length(command->device[i]) == length &&
+			memcmp(command->device[i], text, length) == 0)
+			return dip_fail(err, EINVAL,
+				"--device %.*s: given twice; expected another name for each "
+				"source",
+				(int)length, text);
+	if (command->devices == DIP_SOURCES)
+		return dip_fail(err, EINVAL,
+			"--device %.*s: one too many; expected %d sources at most", (int)length,
+			text, DIP_SOURCES);
+	command->device[command->devices++] = text;
+	return 0;
+}
+
 static int parse_positional(int argc, char **argv, struct command *command, struct dip_error *err)
 {
 	int i = 0;
 
-	if (command->device == NULL && i < argc)
+	if (command->devices == 0 && i < argc)
 		command->npy_dir = argv[i++];
+	else if (i < argc && access(argv[i], F_OK) == 0 && strspn(argv[i], "0123456789.") == 0)
+		return dip_fail(err, EINVAL,
+			"NPY_DIR \"%s\" with --device %s: expected one of the two; "
+			"dma_file0,path=%s "
+			"is a device that plays it",
+			argv[i], command->device[0], argv[i]);
 	if (i < argc) {
 		command->has_seconds = true;
 		if (parse_number("run_seconds", argv[i++], &command->seconds, err) < 0)
@@ -78,7 +110,7 @@ static int parse_positional(int argc, char **argv, struct command *command, stru
 	if (i < argc)
 		return dip_fail(
 			err, EINVAL, "argument \"%s\" is one too many; see --help", argv[i]);
-	if (command->device == NULL && command->npy_dir == NULL && command->action == RUN)
+	if (command->devices == 0 && command->npy_dir == NULL && command->action == RUN)
 		return dip_fail(err, EINVAL,
 			"no source: expected a folder of .npy files, or --device NAME; see --help");
 	return 0;
@@ -114,8 +146,7 @@ static int apply_option(int opt, struct command *command, struct dip_error *err)
 {
 	switch (opt) {
 	case OPT_DEVICE:
-		command->device = optarg;
-		return 0;
+		return add_device(optarg, command, err);
 	case OPT_REPORT:
 		return parse_report(optarg, command, err);
 	case OPT_STATS:

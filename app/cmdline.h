@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 
+#include "metrics/metrics.h"
 #include "options.h"
 
 enum action { RUN, CHECK_CONFIG, LIST_DRIVERS, LIST_OPTIONS, LIST_ARGUMENTS, HELP, VERSION };
@@ -13,7 +14,9 @@ struct command {
 	int eal_argc; /* arguments before "--", the program's name included; 0: none given */
 	char **eal_argv;
 	const char *npy_dir; /* or */
-	const char *device;  /* a device made by --vdev */
+	/* devices: made by --vdev, or, without EAL arguments, to be made; in the order given */
+	const char *device[DIP_SOURCES];
+	unsigned int devices;
 	bool has_seconds;
 	double seconds; /* 0: until a signal */
 	bool json;

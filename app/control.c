@@ -7,7 +7,6 @@
 
 #include "control.h"
 #include "report.h"
-#include "summary.h"
 
 /* How often the main lcore looks at the world. */
 #define PERIOD_US 500
@@ -40,31 +39,37 @@ static uint64_t after(double seconds)
 	return rte_rdtsc() + (uint64_t)(seconds * rte_get_tsc_hz());
 }
 
-void control_init(struct control *c, struct pipeline *pipeline, const struct command *command,
-	bool drain, double seconds)
+void control_init(struct control *c, struct pipeline *pipelines, unsigned int count,
+	const struct command *command, double seconds)
 {
-	*c = (struct control){.pipeline = pipeline, .command = command, .drain = drain};
+	const struct settings *settings = pipelines[0].settings;
+
+	*c = (struct control){.pipelines = pipelines,
+		.count = count,
+		.command = command,
+		.drain = settings->main.drain_queues};
+	for (unsigned int i = 0; i < count; i++)
+		ledger_watch_init(&c->of[i].ledger, i, count > 1 ? summaries[i].device : NULL);
 	if (seconds > 0)
-		c->deadline_tsc =
-			after(seconds + (pipeline->settings->dma.pace_frames ? GRACE_S : 0));
+		c->deadline_tsc = after(seconds + (settings->dma.pace_frames ? GRACE_S : 0));
 	c->next_report_tsc = after(command->stats_interval);
 	c->next_ledger_tsc = after(1);
 }
 
-static void discard(struct control *c)
+static void discard(struct control *c, unsigned int i)
 {
-	if (c->discarding)
+	if (c->of[i].discarding)
 		return;
-	c->discarding = true;
-	pipeline_discard(c->pipeline);
+	c->of[i].discarding = true;
+	pipeline_discard(&c->pipelines[i]);
 }
 
-static void stop(struct control *c)
+static void stop(struct control *c, unsigned int i)
 {
-	c->stopping = true;
-	pipeline_stop(c->pipeline);
+	c->of[i].stopping = true;
+	pipeline_stop(&c->pipelines[i]);
 	if (!c->drain)
-		discard(c);
+		discard(c, i);
 }
 
 static void mark(uint64_t *moment)
@@ -73,12 +78,12 @@ static void mark(uint64_t *moment)
 		__atomic_store_n(moment, rte_rdtsc(), __ATOMIC_RELAXED);
 }
 
-static void watch_ledger(struct control *c)
+static void watch_ledger(struct control *c, unsigned int i)
 {
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
 
-	summary_ledger(accounts);
-	c->unbalanced = ledger_watch_note(&c->ledger, accounts, stderr);
+	summary_ledger(&summaries[i], accounts);
+	c->of[i].unbalanced = ledger_watch_note(&c->of[i].ledger, accounts, stderr);
 }
 
 /* Returns whether there was something to do. */
@@ -87,44 +92,74 @@ static bool report(struct control *c, uint64_t now)
 	bool work = false;
 
 	if (now >= c->next_ledger_tsc) {
-		watch_ledger(c);
+		for (unsigned int i = 0; i < c->count; i++)
+			watch_ledger(c, i);
 		c->next_ledger_tsc = after(1);
 		work = true;
 	}
 	if (c->command->stats_interval > 0 && now >= c->next_report_tsc) {
-		report_progress(stderr);
+		for (unsigned int i = 0; i < c->count; i++)
+			report_progress(stderr, &summaries[i]);
 		c->next_report_tsc += (uint64_t)(c->command->stats_interval * rte_get_tsc_hz());
 		work = true;
 	}
 	return work;
 }
 
+/* Tell at once of a source that failed while others go on: the report may be hours away. */
+static void note_error(struct control *c, unsigned int i)
+{
+	int error = pipeline_source_error(&c->pipelines[i]);
+
+	if (error == 0 || __atomic_load_n(&summaries[i].error, __ATOMIC_RELAXED) != 0)
+		return;
+	__atomic_store_n(&summaries[i].error, error, __ATOMIC_RELAXED);
+	if (c->count > 1)
+		fprintf(stderr,
+			"dma-image-processor: %s: the device has failed: %s; the others go on\n",
+			summaries[i].device, strerror(error));
+}
+
+/* Look after one source. Returns whether it is drained. */
+static bool tend(struct control *c, unsigned int i, uint64_t now)
+{
+	struct pipeline *p = &c->pipelines[i];
+	bool finished = pipeline_finished(p);
+
+	if (finished) {
+		mark(&summaries[i].end_tsc);
+		note_error(c, i);
+	}
+	if (!c->of[i].stopping &&
+		(finished || signals > 0 || (c->deadline_tsc != 0 && now >= c->deadline_tsc)))
+		stop(c, i);
+	if (signals > 1)
+		discard(c, i);
+	if (!c->of[i].stopping || !pipeline_drained(p))
+		return false;
+	mark(&summaries[i].drained_tsc);
+	return true;
+}
+
 static unsigned int control_poll(void *arg)
 {
 	struct control *c = arg;
 	uint64_t now = rte_rdtsc();
-	bool finished, work;
+	bool work, drained = true;
 
 	if (now < c->next_tsc)
 		return 0;
 	c->next_tsc = now + rte_get_tsc_hz() / 1000000 * PERIOD_US;
 	if (now >= c->next_pool_tsc) {
-		summary_note_pool(c->pipeline);
+		for (unsigned int i = 0; i < c->count; i++)
+			summary_note_pool(&c->pipelines[i]);
 		c->next_pool_tsc = after(POOL_S);
 	}
-	finished = pipeline_finished(c->pipeline);
-	if (finished)
-		mark(&summary.end_tsc);
-	if (!c->stopping &&
-		(finished || signals > 0 || (c->deadline_tsc != 0 && now >= c->deadline_tsc)))
-		stop(c);
-	if (signals > 1)
-		discard(c);
+	for (unsigned int i = 0; i < c->count; i++)
+		drained &= tend(c, i, now);
 	work = report(c, now);
-	if (c->stopping && pipeline_drained(c->pipeline)) {
-		mark(&summary.drained_tsc);
+	if (drained)
 		dip_lcores_halt();
-	}
 	return work;
 }
 

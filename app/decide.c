@@ -126,20 +126,34 @@ static int list_workers(
 	return 0;
 }
 
-int build_placement(struct pipeline *p, struct dip_error *err)
+int build_placement(struct pipeline *pipelines, unsigned int count, struct dip_error *err)
 {
-	unsigned int workers[RTE_MAX_LCORE];
-	unsigned int max_queues = RTE_MIN(p->info.max_queues, DIP_LANES);
+	const struct settings *settings = pipelines[0].settings;
+	unsigned int workers[RTE_MAX_LCORE], max_queues[DIP_SOURCES], lane = 0, processor = 0;
+	struct placement placed[DIP_SOURCES];
 	struct placement_request request = {
-		.settings = p->settings,
+		.settings = settings,
 		.main_lcore = rte_get_main_lcore(),
 		.workers = workers,
-		.sources = 1,
-		.max_queues = &max_queues,
-		.archiving = p->settings->main.nth_archive > 0,
+		.sources = count,
+		.max_queues = max_queues,
+		.archiving = settings->main.nth_archive > 0,
 	};
 
-	if (list_workers(p->settings, workers, &request.worker_count, err) < 0)
+	/* All lanes together are DIP_LANES at most. */
+	for (unsigned int i = 0; i < count; i++)
+		max_queues[i] = RTE_MIN(pipelines[i].info.max_queues, DIP_LANES / count);
+	if (list_workers(settings, workers, &request.worker_count, err) < 0 ||
+		place(&request, placed, err) < 0)
 		return -EINVAL;
-	return place(&request, &p->placement, err);
+	for (unsigned int i = 0; i < count; i++) {
+		struct pipeline *p = &pipelines[i];
+
+		p->placement = placed[i];
+		p->first_lane = lane;
+		p->first_processor = processor;
+		lane += p->placement.lanes;
+		processor += p->placement.processors;
+	}
+	return 0;
 }

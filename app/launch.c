@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rte_common.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_log.h>
@@ -17,7 +18,8 @@
 #define MIB (1 << 20)
 /* Without hugepages all memory is mapped at the start, and what is not touched costs nothing. */
 #define SPARE_MIB 64
-/* Chosen lcores that process, when the user says nothing: beyond that one source is the limit. */
+/* Chosen lcores that process for a source, when the user says nothing: beyond that the source is the
+ * limit. */
 #define PROCESSORS_AUTO 4
 
 struct arguments {
@@ -65,27 +67,29 @@ static int put_first(
 		wanted);
 }
 
-static unsigned int workers_on(const struct settings *settings, unsigned int cpus)
+static unsigned int workers_on(
+	const struct settings *settings, unsigned int sources, unsigned int cpus)
 {
 	bool split = strcmp(settings->lcores.layout, "split") == 0;
 	unsigned int wanted = settings->proc.worker_threads > 0
 				      ? settings->proc.worker_threads + split
 				      : PROCESSORS_AUTO;
 
-	return wanted < cpus ? wanted : cpus;
+	return RTE_MIN(wanted * sources, cpus);
 }
 
-unsigned int launch_workers(const struct settings *settings)
+unsigned int launch_workers(const struct settings *settings, unsigned int sources)
 {
-	unsigned int cpus[CPU_SETSIZE], n = workers_on(settings, allowed_cpus(cpus, CPU_SETSIZE));
+	unsigned int cpus[CPU_SETSIZE],
+		n = workers_on(settings, sources, allowed_cpus(cpus, CPU_SETSIZE));
 
 	return n > 0 ? n : 1;
 }
 
-/* "0@(0,1),1@0,2@1,3@(0,1)": main floats, workers 1.. are pinned, the last one, for the archive,
- * floats as well: it sleeps most of the time and must not take a CPU from a processor. */
-static int choose_lcores(
-	struct arguments *a, const struct settings *settings, struct dip_error *err)
+/* "0@(0,1),1@0,2@1,3@(0,1)": main floats, workers 1.. are pinned, the last ones, for the archives of
+ * the sources, float as well: they sleep most of the time and must not take a CPU from a processor. */
+static int choose_lcores(struct arguments *a, const struct settings *settings, unsigned int sources,
+	struct dip_error *err)
 {
 	unsigned int cpus[CPU_SETSIZE], n = allowed_cpus(cpus, CPU_SETSIZE), workers, used = 0;
 	size_t size = sizeof(a->lcores);
@@ -94,14 +98,14 @@ static int choose_lcores(
 
 	if (put_first(cpus, n, settings, err) < 0)
 		return -EINVAL;
-	workers = workers_on(settings, n);
+	workers = workers_on(settings, sources, n);
 	for (unsigned int i = 0, at = 1; i < n && at < sizeof(all) - 8; i++)
 		at += sprintf(all + at, "%u%c", cpus[i], i + 1 < n ? ',' : ')');
 	used = snprintf(text, size, "0@%s", all);
 	for (unsigned int i = 0; i < workers; i++)
 		used += snprintf(text + used, size - used, ",%u@%u", i + 1, cpus[i]);
-	if (settings->main.nth_archive > 0)
-		used += snprintf(text + used, size - used, ",%u@%s", workers + 1, all);
+	for (unsigned int i = 0; settings->main.nth_archive > 0 && i < sources && used < size; i++)
+		used += snprintf(text + used, size - used, ",%u@%s", workers + 1 + i, all);
 	a->workers = workers;
 	return used < size ? 0 : dip_fail(err, E2BIG, "too many CPUs; give EAL arguments yourself");
 }
@@ -164,23 +168,31 @@ static void add(struct arguments *a, const char *text)
 	a->argv[a->argc++] = (char *)text;
 }
 
-static int choose_memory(struct arguments *a, const struct settings *settings, size_t image_bytes,
-	struct dip_error *err)
+static int choose_memory(struct arguments *a, const struct settings *settings,
+	const size_t *image_bytes, unsigned int sources, struct dip_error *err)
 {
-	struct memory_plan plan;
+	/* Each source has its part of the workers, or shares one. */
+	unsigned int lanes = a->workers > sources ? (a->workers + sources - 1) / sources : 1;
+	size_t needed = 0, largest = 0;
 
-	memory_plan(settings, image_bytes, a->workers, &plan);
-	if (free_hugepage_bytes() >= plan.total_bytes) {
+	for (unsigned int i = 0; i < sources; i++) {
+		struct memory_plan plan;
+
+		memory_plan(settings, image_bytes[i], lanes, &plan);
+		needed += plan.total_bytes;
+		largest = RTE_MAX(largest, plan.slab_bytes);
+	}
+	if (free_hugepage_bytes() >= needed) {
 		add(a, "--in-memory");
 		return 0;
 	}
-	if (available_bytes() < plan.total_bytes)
+	if (available_bytes() < needed)
 		return dip_fail(err, ENOMEM,
 			"main.slabs = %" PRId64
 			": needs %zu bytes (slabs of %zu bytes), found %zu bytes "
 			"available; expected fewer slabs",
-			settings->main.slabs, plan.total_bytes, plan.slab_bytes, available_bytes());
-	snprintf(a->megabytes, sizeof(a->megabytes), "%zu", plan.total_bytes / MIB + SPARE_MIB);
+			settings->main.slabs, needed, largest, available_bytes());
+	snprintf(a->megabytes, sizeof(a->megabytes), "%zu", needed / MIB + SPARE_MIB);
 	add(a, "--no-huge");
 	add(a, "--no-shconf");
 	add(a, "-m");
@@ -189,7 +201,7 @@ static int choose_memory(struct arguments *a, const struct settings *settings, s
 }
 
 static int choose_arguments(struct arguments *a, const struct settings *settings,
-	size_t image_bytes, struct dip_error *err)
+	const size_t *image_bytes, unsigned int sources, struct dip_error *err)
 {
 	a->argc = 0;
 	add(a, "dma-image-processor");
@@ -202,9 +214,9 @@ static int choose_arguments(struct arguments *a, const struct settings *settings
 	/* Telemetry warns at each start that it lacks what nobody asked for. */
 	add(a, "--log-level=lib.eal:warning");
 	add(a, "--log-level=lib.telemetry:error");
-	if (choose_lcores(a, settings, err) < 0)
+	if (choose_lcores(a, settings, sources, err) < 0)
 		return -EINVAL;
-	return choose_memory(a, settings, image_bytes, err);
+	return choose_memory(a, settings, image_bytes, sources, err);
 }
 
 static void say_choice(const struct arguments *a)
@@ -215,15 +227,15 @@ static void say_choice(const struct arguments *a)
 	fprintf(stderr, "\n");
 }
 
-int launch_eal(const struct command *command, const struct settings *settings, size_t image_bytes,
-	struct dip_error *err)
+int launch_eal(const struct command *command, const struct settings *settings,
+	const size_t *image_bytes, unsigned int sources, struct dip_error *err)
 {
 	static struct arguments chosen; /* EAL keeps pointers into it */
 	int argc = command->eal_argc;
 	char **argv = command->eal_argv;
 
 	if (argc == 0) {
-		int ret = choose_arguments(&chosen, settings, image_bytes, err);
+		int ret = choose_arguments(&chosen, settings, image_bytes, sources, err);
 
 		if (ret < 0)
 			return ret;

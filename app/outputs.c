@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -139,11 +140,26 @@ static int make_stamped(const struct settings *s, const char *stamp, bool archiv
 	return fail_folder("proc.proc_output_dir", s->proc.proc_output_dir, ret, err);
 }
 
+/* A stamp: the second, a number where that second's is taken, the suffix. */
+static void make_stamp(const char *second, int number, const char *suffix, char *stamp, size_t size)
+{
+	size_t used = snprintf(stamp, size, "%s", second);
+
+	if (number > 1)
+		used += snprintf(stamp + used, size - used, "_%d", number);
+	if (suffix == NULL)
+		return;
+	snprintf(stamp + used, size - used, "_%s", suffix);
+	for (char *at = stamp + used; *at != '\0'; at++)
+		if (!isalnum((unsigned char)*at) && strchr("-_", *at) == NULL)
+			*at = '_';
+}
+
 static int make_all(const struct settings *s, const struct outputs_results *results,
 	struct outputs *o, struct dip_error *err)
 {
 	bool archive = s->main.nth_archive > 0;
-	char second[32], stamp[48];
+	char second[32], stamp[128];
 	time_t now = time(NULL);
 	struct tm tm;
 	int ret;
@@ -155,12 +171,11 @@ static int make_all(const struct settings *s, const struct outputs_results *resu
 	if (ret < 0)
 		return ret;
 	strftime(second, sizeof(second), "%Y%m%d_%H%M%S", localtime_r(&now, &tm));
-	snprintf(stamp, sizeof(stamp), "%s", second);
-	for (int i = 2; i < TRIES; i++) {
+	for (int i = 1; i < TRIES; i++) {
+		make_stamp(second, i, results->suffix, stamp, sizeof(stamp));
 		ret = make_stamped(s, stamp, archive, results, o, err);
 		if (ret != -EEXIST)
 			return ret;
-		snprintf(stamp, sizeof(stamp), "%s_%d", second, i);
 	}
 	return ret;
 }

@@ -9,7 +9,7 @@
 /* The files of a run. Nothing of an earlier run is ever written over: a run that starts in the
  * same second gets _2, _3, ... behind its stamp. */
 struct outputs {
-	char archive[4096]; /* <arch_output_dir>/<YYYYmmdd_HHMMSS>, "" for none */
+	char archive[4096]; /* <arch_output_dir>/<YYYYmmdd_HHMMSS>[_<suffix>], "" for none */
 	char results[4200]; /* <proc_output_dir>/results_<YYYYmmdd_HHMMSS>.txt or so, "" for none */
 	char table[4200];   /* ... .sites.npy: the table of the sites beside it, "" for none */
 	char stats[4200];   /* ... .stats.jsonl: figures of each second, "" for none */
@@ -20,8 +20,10 @@ struct outputs {
 	unsigned int made_count;
 };
 
-/* How the results file begins. */
+/* How the results file begins, and how the names of all files end. */
 struct outputs_results {
+	const char
+		*suffix; /* behind the stamp; NULL: nothing. What is in no plain name becomes _ */
 	const struct dip_results_format *format; /* NULL: no results file */
 	struct dip_results_shape shape;
 	const struct dip_sites *sites;

@@ -13,6 +13,7 @@
  */
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <rte_rawdev.h>
@@ -20,23 +21,51 @@
 
 #include "build.h"
 
-int pipeline_create(struct pipeline *p, const struct settings *settings, uint16_t dev_id,
-	uint64_t limit, struct dip_error *err)
+static void init(struct pipeline *p, const struct settings *settings,
+	const struct pipeline_conf *conf, unsigned int source)
 {
-	int ret;
-
 	memset(p, 0, sizeof(*p));
 	p->settings = settings;
-	p->dev_id = dev_id;
+	p->source = source;
+	snprintf(p->device, sizeof(p->device), "%s", conf->device);
+	p->dev_id = conf->dev_id;
 	p->outputs.results_fd = p->outputs.stats_fd = -1;
-	ret = build_decision(p, err);
+}
+
+/* Whose mistake it is, where that is not clear. */
+static void say_whose(const struct pipeline *p, unsigned int count, struct dip_error *err)
+{
+	struct dip_error why = *err;
+
+	if (count > 1 && why.text[0] != '\0') /* else the device has said it */
+		dip_fail(err, 0, "%s: %s", p->device, why.text);
+}
+
+int pipelines_create(struct pipeline *p, const struct settings *settings,
+	const struct pipeline_conf *conf, unsigned int count, struct dip_error *err)
+{
+	const char *suffix;
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; i < count; i++)
+		init(&p[i], settings, &conf[i], i);
+	for (i = 0; ret == 0 && i < count; i++) {
+		ret = build_decision(&p[i], err);
+		if (ret < 0)
+			say_whose(&p[i], count, err);
+	}
 	if (ret == 0)
-		ret = build_placement(p, err);
-	if (ret == 0)
-		ret = build_parts(p, limit, err);
-	if (ret < 0) {
-		pipeline_free(p);
-		outputs_remove(&p->outputs);
+		ret = build_placement(p, count, err);
+	for (i = 0; ret == 0 && i < count; i++) {
+		suffix = count > 1 ? p[i].device : NULL;
+		ret = build_parts(&p[i], conf[i].limit, suffix, err);
+		if (ret < 0)
+			say_whose(&p[i], count, err);
+	}
+	for (i = count; ret < 0 && i > 0; i--) {
+		pipeline_free(&p[i - 1]);
+		outputs_remove(&p[i - 1].outputs);
 	}
 	return ret;
 }

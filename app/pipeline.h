@@ -21,6 +21,10 @@ struct lane {
 
 struct pipeline {
 	const struct settings *settings;
+	unsigned int source;          /* its number, 0 .. DIP_SOURCES - 1 */
+	unsigned int first_lane;      /* of its lanes, among those of the process */
+	unsigned int first_processor; /* likewise */
+	char device[64];              /* its name */
 	uint16_t dev_id;
 	struct dip_dma_info info;
 	size_t image_bytes;
@@ -37,11 +41,17 @@ struct pipeline {
 	bool started;
 };
 
-/* Check the settings against the source and build everything, the output files last. limit: the
- * source ends after so many frames, 0: no limit. Returns 0, or a negative errno with *err and
- * nothing left behind. Main lcore. */
-int pipeline_create(struct pipeline *pipeline, const struct settings *settings, uint16_t dev_id,
-	uint64_t limit, struct dip_error *err);
+/* A source of the run. */
+struct pipeline_conf {
+	const char *device; /* its name */
+	uint16_t dev_id;
+	uint64_t limit; /* it ends after so many frames; 0: no limit */
+};
+
+/* Check the settings against the sources and build everything, pipelines[i] of conf[i], the output
+ * files last. Returns 0, or a negative errno with *err and nothing left behind. Main lcore. */
+int pipelines_create(struct pipeline *pipelines, const struct settings *settings,
+	const struct pipeline_conf *conf, unsigned int count, struct dip_error *err);
 
 /* Hand every poller but the control to its lcore, and start the source. */
 int pipeline_start(struct pipeline *pipeline, struct dip_error *err);

@@ -18,7 +18,8 @@ static void add_processor(struct placement *p, unsigned int lcore, unsigned int 
 }
 
 /* The workers that named roles leave free; all of them when none is left. */
-static struct lcore_list free_workers(const struct placement_request *r, const struct lcore_list *taken)
+static struct lcore_list free_workers(
+	const struct placement_request *r, const struct lcore_list *taken)
 {
 	struct lcore_list l = {.n = 0};
 
@@ -150,8 +151,7 @@ struct named {
 	struct lcore_list ingest, process, archive, results;
 };
 
-static int read_named(
-	const struct placement_request *r, struct named *named, struct dip_error *err)
+static int read_named(const struct placement_request *r, struct named *named, struct dip_error *err)
 {
 	const struct settings *s = r->settings;
 

@@ -37,7 +37,7 @@ struct placement_request {
 	unsigned int main_lcore;
 	const unsigned int *workers; /* lcore ids, in the order in which they are to be used */
 	unsigned int worker_count;
-	unsigned int sources; /* 1 and more */
+	unsigned int sources;           /* 1 and more */
 	const unsigned int *max_queues; /* of each source */
 	int archiving;
 };

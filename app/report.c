@@ -5,32 +5,34 @@
 #include "report.h"
 #include "summary.h"
 
-static uint64_t metric(const char *name)
+static uint64_t metric(const struct summary *s, const char *name)
 {
-	return dip_metric_value(name);
+	return dip_metric_of(summary_source(s), name);
 }
 
 /* The original's two blocks, word for word. */
-static void print_original(FILE *out)
+static void print_original(FILE *out, const struct summary *s)
 {
 	struct rates r;
 
-	summary_rates(&r);
+	summary_rates(s, &r);
 	fprintf(out,
 		"=== Component Stats ===\n"
 		"DMA:    produced=%" PRIu64 "  archived_offered=%" PRIu64 "  pool_exhaust=%" PRIu64
 		"\n",
-		metric("dma_frames"), metric("dma_arch_offered"), metric("dma_pool_exhaust"));
+		metric(s, "dma_frames"), metric(s, "dma_arch_offered"),
+		metric(s, "dma_pool_exhaust"));
 	fprintf(out,
 		"PROC:   frames=%" PRIu64 "  stale_desc=%" PRIu64 "  empty_polls=%" PRIu64
 		" dropped_proc_queue=%" PRIu64 "\n",
-		metric("proc_frames"), metric("proc_stale_desc"), metric("proc_empty_polls"),
-		metric("drops_proc_queue"));
+		metric(s, "proc_frames"), metric(s, "proc_stale_desc"),
+		metric(s, "proc_empty_polls"), metric(s, "drops_proc_queue"));
 	fprintf(out,
 		"ARCH:   frames=%" PRIu64 "  bytes=%" PRIu64 "  rotations=%" PRIu64
 		"  stale_desc=%" PRIu64 "  io_errors=%" PRIu64 " dropped_arch_queue=%" PRIu64 "\n",
-		metric("arch_frames"), metric("arch_bytes"), metric("arch_rotations"),
-		metric("arch_stale_desc"), metric("arch_io_errors"), metric("drops_arch_queue"));
+		metric(s, "arch_frames"), metric(s, "arch_bytes"), metric(s, "arch_rotations"),
+		metric(s, "arch_stale_desc"), metric(s, "arch_io_errors"),
+		metric(s, "drops_arch_queue"));
 	fprintf(out,
 		"\n=== End-to-end Throughput ===\n"
 		"Elapsed: %.3f s\n"
@@ -60,37 +62,60 @@ static void print_latency(FILE *out, const char *name, const struct dip_histogra
 		h->max / 1e3);
 }
 
-void report_text(FILE *out)
+static void print_body(FILE *out, const struct summary *s)
 {
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
 	struct latencies l;
 
-	print_original(out);
-	summary_ledger(accounts);
+	print_original(out, s);
+	summary_ledger(s, accounts);
 	fprintf(out, "\n=== Ledger ===\n");
 	for (int i = 0; i < LEDGER_ACCOUNTS; i++)
 		print_account(out, &accounts[i]);
-	summary_latencies(&l);
+	summary_latencies(s, &l);
 	fprintf(out, "\n=== Latency from arrival ===\n");
 	print_latency(out, "to result:", &l.result);
 	print_latency(out, "to archived:", &l.archived);
-	fprintf(out, "\nArchive: %s\nResults: %s\n",
-		summary.archive[0] != '\0' ? summary.archive : "none",
-		summary.results[0] != '\0' ? summary.results : "none");
 }
 
-void report_progress(FILE *out)
+static void print_outputs(FILE *out, const struct summary *s)
+{
+	fprintf(out, "\nArchive: %s\nResults: %s\n", s->archive[0] != '\0' ? s->archive : "none",
+		s->results[0] != '\0' ? s->results : "none");
+}
+
+void report_text(FILE *out)
+{
+	for (unsigned int i = 0; i < summary_count; i++) {
+		const struct summary *s = &summaries[i];
+
+		if (summary_count > 1)
+			fprintf(out, "%s=== Source %s, exit status %d ===\n\n", i > 0 ? "\n" : "",
+				s->device, s->exit_status);
+		print_body(out, s);
+		print_outputs(out, s);
+	}
+	if (summary_count == 1)
+		return;
+	fprintf(out, "\n=== All %u sources ===\n\n", summary_count);
+	print_body(out, NULL);
+}
+
+void report_progress(FILE *out, const struct summary *s)
 {
 	struct ledger_account a[LEDGER_ACCOUNTS];
 	struct rates r;
 
-	summary_rates(&r);
-	summary_ledger(a);
+	summary_rates(s, &r);
+	summary_ledger(s, a);
+	if (summary_count > 1)
+		fprintf(out, "%s: ", s->device);
 	fprintf(out,
 		"%8.1f s  dma %" PRIu64 " (%.0f/s) missed %" PRIu64 "  proc %" PRIu64
 		" (%.0f/s) in flight %" PRIu64 "  arch %" PRIu64
 		" (%.0f/s, %.3f GB/s) in flight %" PRIu64 " errors %" PRIu64 "\n",
-		r.elapsed_sec, metric("dma_frames"), r.dma_fps, metric("dma_missed"),
-		metric("proc_frames"), r.proc_fps, a[LEDGER_PROC].in_flight, metric("arch_frames"),
-		r.arch_fps, r.arch_gbps, a[LEDGER_ARCH].in_flight, metric("arch_io_errors"));
+		r.elapsed_sec, metric(s, "dma_frames"), r.dma_fps, metric(s, "dma_missed"),
+		metric(s, "proc_frames"), r.proc_fps, a[LEDGER_PROC].in_flight,
+		metric(s, "arch_frames"), r.arch_fps, r.arch_gbps, a[LEDGER_ARCH].in_flight,
+		metric(s, "arch_io_errors"));
 }

@@ -16,13 +16,13 @@ static void add_metric(const struct dip_metric *metric, uint64_t value, void *st
 	json_object_set_new(stats, metric->name, json_integer(value));
 }
 
-json_t *report_stats(void)
+json_t *report_stats(const struct summary *s)
 {
 	json_t *stats = json_object();
 	struct rates r;
 
-	dip_metrics_foreach(DIP_ALL_SOURCES, add_metric, stats);
-	summary_rates(&r);
+	dip_metrics_foreach(summary_source(s), add_metric, stats);
+	summary_rates(s, &r);
 	json_object_set_new(stats, "elapsed_sec", json_real(r.elapsed_sec));
 	json_object_set_new(stats, "drained_sec", json_real(r.drained_sec));
 	json_object_set_new(stats, "dma_fps", json_real(r.dma_fps));
@@ -46,12 +46,12 @@ static json_t *account_object(const struct ledger_account *a)
 	return o;
 }
 
-json_t *report_ledger(void)
+json_t *report_ledger(const struct summary *s)
 {
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
 	json_t *ledger = json_object();
 
-	summary_ledger(accounts);
+	summary_ledger(s, accounts);
 	for (int i = 0; i < LEDGER_ACCOUNTS; i++)
 		json_object_set_new(ledger, accounts[i].name, account_object(&accounts[i]));
 	return ledger;
@@ -65,11 +65,11 @@ json_t *report_histogram(const struct dip_histogram_summary *h)
 		"p9999_ns", (json_int_t)h->p9999, "max_ns", (json_int_t)h->max);
 }
 
-json_t *report_latency(void)
+json_t *report_latency(const struct summary *s)
 {
 	struct latencies l;
 
-	summary_latencies(&l);
+	summary_latencies(s, &l);
 	return json_pack("{s:o,s:o,s:o,s:o}", "dequeued", report_histogram(&l.dequeued), "decision",
 		report_histogram(&l.decision), "result", report_histogram(&l.result), "archived",
 		report_histogram(&l.archived));
@@ -140,43 +140,71 @@ static json_t *real_or_null(double value)
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
-json_t *report_detector(void)
+json_t *report_detector(const struct summary *summary)
 {
-	const struct dip_sites_span *s = &summary.span;
+	const struct dip_sites_span *s = &summary->span;
 
-	return json_pack("{s:s,s:s,s:i,s:o,s:I,s:I,s:o,s:o}", "name", summary.detector, "kernel",
-		summary.kernel, "sites", summary.sites->count, "threshold",
+	return json_pack("{s:s,s:s,s:i,s:o,s:I,s:I,s:o,s:o}", "name", summary->detector, "kernel",
+		summary->kernel, "sites", summary->sites->count, "threshold",
 		s->threshold_min == s->threshold_max ? json_integer(s->threshold_min) : json_null(),
 		"threshold_min", (json_int_t)s->threshold_min, "threshold_max",
 		(json_int_t)s->threshold_max, "false_positive", real_or_null(s->false_positive),
 		"false_negative", real_or_null(s->false_negative));
 }
 
-json_t *report_device(void)
+json_t *report_device(const struct summary *s)
 {
-	return json_pack("{s:s,s:i,s:i,s:I,s:i,s:s}", "name", summary.device, "width",
-		summary.info.width, "height", summary.info.height, "frames",
-		(json_int_t)summary.info.frames, "max_queues", summary.info.max_queues, "engine",
-		summary.info.engine);
+	return json_pack("{s:s,s:i,s:i,s:I,s:i,s:s}", "name", s->device, "width", s->info.width,
+		"height", s->info.height, "frames", (json_int_t)s->info.frames, "max_queues",
+		s->info.max_queues, "engine", s->info.engine);
 }
 
-json_t *report_outputs(void)
+json_t *report_outputs(const struct summary *s)
 {
-	return json_pack("{s:o,s:o,s:o}", "archive", path_or_null(summary.archive), "results",
-		path_or_null(summary.results), "stats", path_or_null(summary.stats));
+	return json_pack("{s:o,s:o,s:o}", "archive", path_or_null(s->archive), "results",
+		path_or_null(s->results), "stats", path_or_null(s->stats));
 }
 
-void report_json(FILE *out, const struct settings *settings)
+/* What the report has of each source. */
+static void add_source(json_t *to, const struct summary *s)
 {
-	json_t *report = json_pack("{s:s,s:o,s:o,s:o,s:o}", "version", DIP_VERSION, "stats",
-		report_stats(), "ledger", report_ledger(), "latency", report_latency(), "detector",
-		report_detector());
+	json_object_set_new(to, "stats", report_stats(s));
+	json_object_set_new(to, "ledger", report_ledger(s));
+	json_object_set_new(to, "latency", report_latency(s));
+	json_object_set_new(to, "detector", report_detector(s));
+	json_object_set_new(to, "device", report_device(s));
+	json_object_set_new(to, "outputs", report_outputs(s));
+	json_object_set_new(to, "exit_status", json_integer(s->exit_status));
+}
 
-	json_object_set_new(report, "device", report_device());
+static json_t *sources_array(void)
+{
+	json_t *sources = json_array();
+
+	for (unsigned int i = 0; i < summary_count; i++) {
+		json_t *source = json_pack("{s:s}", "name", summaries[i].device);
+
+		add_source(source, &summaries[i]);
+		json_array_append_new(sources, source);
+	}
+	return sources;
+}
+
+void report_json(FILE *out, const struct settings *settings, int exit_status)
+{
+	json_t *report = json_pack("{s:s}", "version", DIP_VERSION);
+
+	if (summary_count == 1) {
+		add_source(report, &summaries[0]);
+	} else {
+		json_object_set_new(report, "stats", report_stats(NULL));
+		json_object_set_new(report, "ledger", report_ledger(NULL));
+		json_object_set_new(report, "latency", report_latency(NULL));
+		json_object_set_new(report, "sources", sources_array());
+	}
 	json_object_set_new(report, "lcores", report_lcores());
 	json_object_set_new(report, "config", report_config(settings));
-	json_object_set_new(report, "outputs", report_outputs());
-	json_object_set_new(report, "exit_status", json_integer(summary.exit_status));
+	json_object_set_new(report, "exit_status", json_integer(exit_status));
 	json_dumpf(report, out, JSON_INDENT(2));
 	fputc('\n', out);
 	json_decref(report);

@@ -44,22 +44,38 @@ static int examine_device(
 	return dip_source_examine(source->name, source->arguments, info, err);
 }
 
-int source_examine(const struct command *command, const struct settings *settings,
+static int examine(const struct command *command, const struct settings *settings, unsigned int i,
 	struct source *source, size_t *bytes, struct dip_error *err)
 {
 	struct dip_dma_info info;
+	struct dip_error why;
 	int ret;
 
-	*source = (struct source){0};
 	*bytes = (size_t)settings->main.image_w * settings->main.image_h * sizeof(uint16_t);
-	if (command->device != NULL && command->eal_argc > 0)
+	if (command->devices > 0 && command->eal_argc > 0)
 		return 0;
 	ret = command->npy_dir != NULL ? examine_path(command->npy_dir, source, &info, err)
-				       : examine_device(command->device, source, &info, err);
+				       : examine_device(command->device[i], source, &info, err);
 	if (ret < 0)
 		return ret;
 	*bytes = (size_t)info.width * info.height * sizeof(uint16_t);
-	return check_geometry(settings, info.width, info.height, err);
+	ret = check_geometry(settings, info.width, info.height, &why);
+	if (ret < 0 && command->devices > 1)
+		return dip_fail(err, -ret, "%s: %s", source->name, why.text);
+	if (ret < 0)
+		*err = why;
+	return ret;
+}
+
+int sources_examine(const struct command *command, const struct settings *settings,
+	struct sources *sources, size_t bytes[DIP_SOURCES], struct dip_error *err)
+{
+	int ret = 0;
+
+	*sources = (struct sources){.count = command->npy_dir != NULL ? 1 : command->devices};
+	for (unsigned int i = 0; ret == 0 && i < sources->count; i++)
+		ret = examine(command, settings, i, &sources->of[i], &bytes[i], err);
+	return ret;
 }
 
 static bool device_exists(const char *name)
@@ -118,14 +134,15 @@ static int find_device(const char *name, struct dip_error *err)
 		name, used > 0 ? known : " none", name);
 }
 
-int source_open(const struct command *command, struct source *source, struct dip_error *err)
+static int open_source(
+	const struct command *command, unsigned int i, struct source *source, struct dip_error *err)
 {
 	int ret = 0;
 
 	if (command->npy_dir != NULL)
 		number_device(source);
 	else if (source->arguments == NULL)
-		snprintf(source->name, sizeof(source->name), "%s", command->device);
+		snprintf(source->name, sizeof(source->name), "%s", command->device[i]);
 	if (source->arguments != NULL)
 		ret = make_device(source, err);
 	if (ret < 0)
@@ -137,12 +154,40 @@ int source_open(const struct command *command, struct source *source, struct dip
 	return 0;
 }
 
-void source_close(struct source *source)
+int sources_open(const struct command *command, struct sources *sources, struct dip_error *err)
 {
-	if (source->ours)
-		rte_vdev_uninit(source->name);
-	free(source->arguments);
-	*source = (struct source){0};
+	int ret = 0;
+
+	for (unsigned int i = 0; ret == 0 && i < sources->count; i++)
+		ret = open_source(command, i, &sources->of[i], err);
+	return ret;
+}
+
+void sources_close(struct sources *sources)
+{
+	for (unsigned int i = sources->count; i > 0; i--) {
+		struct source *source = &sources->of[i - 1];
+
+		if (source->ours)
+			rte_vdev_uninit(source->name);
+		free(source->arguments);
+		*source = (struct source){0};
+	}
+}
+
+void source_print(
+	const struct command *command, unsigned int i, const struct settings *s, FILE *out)
+{
+	const char *name = command->device[i];
+	int length = strcspn(name, ",");
+
+	fprintf(out, "# source %.*s:", length, name);
+	if (s->main.nth_archive > 0)
+		fprintf(out, " %s/<YYYYmmdd_HHMMSS>_%.*s", s->arch.arch_output_dir, length, name);
+	if (strcmp(s->proc.results, "none") != 0)
+		fprintf(out, " %s/results_<YYYYmmdd_HHMMSS>_%.*s.*", s->proc.proc_output_dir,
+			length, name);
+	fprintf(out, "\n");
 }
 
 void source_list_drivers(void)

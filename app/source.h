@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #pragma once
 
+#include <stdio.h>
+
 #include "cmdline.h"
 
 /* The source of a run: a device that EAL has, or one made here: for NPY_DIR, or for --device when the
@@ -12,15 +14,26 @@ struct source {
 	char *arguments; /* of a device to be made, on the heap; NULL: it is there */
 };
 
-/* Before EAL starts: look at what is asked for, so that what is wrong there is said at once. *bytes:
- * of a frame, 0 when only the device will tell. Returns 0, or a negative errno with *err. */
-int source_examine(const struct command *command, const struct settings *settings,
-	struct source *source, size_t *bytes, struct dip_error *err);
+/* All of them. */
+struct sources {
+	struct source of[DIP_SOURCES];
+	unsigned int count;
+};
+
+/* Before EAL starts: look at what is asked for, so that what is wrong there is said at once. bytes[i]:
+ * of a frame of source i, 0 when only the device will tell. Returns 0, or a negative errno with *err. */
+int sources_examine(const struct command *command, const struct settings *settings,
+	struct sources *sources, size_t bytes[DIP_SOURCES], struct dip_error *err);
 
 /* After. Returns 0, or a negative errno with *err, which is empty when the driver has said why. */
-int source_open(const struct command *command, struct source *source, struct dip_error *err);
+int sources_open(const struct command *command, struct sources *sources, struct dip_error *err);
 
-void source_close(struct source *source);
+/* Whatever of them is there. */
+void sources_close(struct sources *sources);
+
+/* For --check-config: where source i of several writes, as a comment. */
+void source_print(
+	const struct command *command, unsigned int i, const struct settings *settings, FILE *out);
 
 /* Print the drivers that this program holds. */
 void source_list_drivers(void);

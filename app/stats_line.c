@@ -43,16 +43,15 @@ static json_t *latency_part(
 }
 
 /* Of the time since the line before. */
-static json_t *interval_object(void)
+static json_t *interval_object(const struct summary *s, uint64_t *before_tsc)
 {
-	static uint64_t before_tsc;
 	uint64_t now = rte_rdtsc();
-	uint64_t from = before_tsc != 0 ? before_tsc : summary.begin_tsc;
+	uint64_t from = *before_tsc != 0 ? *before_tsc : s->begin_tsc;
 	struct latency_steps steps;
 	struct latencies l;
 
-	before_tsc = now;
-	window_latency_interval(&l, &steps);
+	*before_tsc = now;
+	window_latency_interval(s, &l, &steps);
 	return json_pack("{s:f,s:{s:o,s:o,s:o,s:o}}", "seconds",
 		(double)(now - from) / rte_get_tsc_hz(), "latency", "dequeued",
 		latency_part(&l.dequeued, &steps.stage[DIP_STAGE_DEQUEUED]), "decision",
@@ -62,9 +61,8 @@ static json_t *interval_object(void)
 }
 
 /* Where the sites are: results as text do not tell. */
-static json_t *sites_object(void)
+static json_t *sites_object(const struct dip_sites *sites)
 {
-	const struct dip_sites *sites = summary.sites;
 	json_t *row = json_array(), *col = json_array(), *h = json_array(), *w = json_array(),
 	       *threshold = json_array();
 	bool weighted = false;
@@ -83,30 +81,31 @@ static json_t *sites_object(void)
 		weighted, "row", row, "col", col, "h", h, "w", w, "threshold", threshold);
 }
 
-static json_t *run_object(const struct settings *settings)
+static json_t *run_object(const struct summary *s, const struct settings *settings)
 {
 	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:o}", "version", DIP_VERSION, "device",
-		report_device(), "detector", report_detector(), "sites", sites_object(), "outputs",
-		report_outputs(), "config", report_config(settings));
+		report_device(s), "detector", report_detector(s), "sites", sites_object(s->sites),
+		"outputs", report_outputs(s), "config", report_config(settings));
 }
 
-char *stats_line_make(enum stats_line_place place, const struct settings *settings)
+char *stats_line_make(const struct summary *s, enum stats_line_place place,
+	const struct settings *settings, uint64_t *before_tsc)
 {
+	struct pool_figures pool = summary_pool(s);
 	json_t *line = json_pack("{s:I,s:b,s:o,s:o,s:o,s:o,s:{s:I,s:I},s:o}", "time_ns",
-		(json_int_t)utc_ns(), "final", place == STATS_LINE_LAST, "stats", report_stats(),
-		"ledger", report_ledger(), "latency", report_latency(), "interval",
-		interval_object(), "pool", "slabs", (json_int_t)summary.slabs, "available",
-		(json_int_t)__atomic_load_n(&summary.pool_available, __ATOMIC_RELAXED), "lcores",
-		report_lcores());
+		(json_int_t)utc_ns(), "final", place == STATS_LINE_LAST, "stats", report_stats(s),
+		"ledger", report_ledger(s), "latency", report_latency(s), "interval",
+		interval_object(s, before_tsc), "pool", "slabs", (json_int_t)pool.slabs,
+		"available", (json_int_t)pool.available, "lcores", report_lcores());
 	char *text;
 
 	if (line == NULL)
 		return NULL;
 	if (place == STATS_LINE_FIRST)
-		json_object_set_new(line, "run", run_object(settings));
+		json_object_set_new(line, "run", run_object(s, settings));
 	if (place == STATS_LINE_LAST) {
-		json_object_set_new(line, "outputs", report_outputs());
-		json_object_set_new(line, "exit_status", json_integer(summary.exit_status));
+		json_object_set_new(line, "outputs", report_outputs(s));
+		json_object_set_new(line, "exit_status", json_integer(s->exit_status));
 	}
 	text = json_dumps(line, JSON_COMPACT);
 	json_decref(line);

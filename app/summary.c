@@ -6,92 +6,189 @@
 
 #include "summary.h"
 
-struct summary summary;
+struct summary summaries[DIP_SOURCES];
+unsigned int summary_count;
 
-void summary_attach(const struct pipeline *p, const char *device)
+static void attach(struct summary *s, const struct pipeline *p, const char *device)
 {
-	const struct settings *s = p->settings;
-	uint64_t hands = DIP_INGEST_BURST * p->placement.lanes;
+	uint64_t hands = DIP_INGEST_BURST * p->placement.lanes, slabs = p->settings->main.slabs;
 
-	snprintf(summary.device, sizeof(summary.device), "%s", device);
-	summary.info = p->info;
-	summary.dev_id = p->dev_id;
-	snprintf(summary.detector, sizeof(summary.detector), "%s", p->detector->ops->name);
-	snprintf(summary.kernel, sizeof(summary.kernel), "%s", p->detector->kernel);
-	summary.sites = &p->sites;
-	dip_sites_span(&p->sites, &summary.span);
-	summary.processors = p->placement.processors;
-	summary.wide = p->detector->wide;
-	summary.scale = p->detector->scale;
-	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
-	snprintf(summary.results, sizeof(summary.results), "%s", p->outputs.results);
-	snprintf(summary.stats, sizeof(summary.stats), "%s", p->outputs.stats);
-	summary.archive_on = p->archiver != NULL;
-	summary.results_on = p->results != NULL;
+	snprintf(s->device, sizeof(s->device), "%s", device);
+	s->books = (struct ledger_source){.source = p->source, .dev_id = p->dev_id};
+	s->info = p->info;
+	snprintf(s->detector, sizeof(s->detector), "%s", p->detector->ops->name);
+	snprintf(s->kernel, sizeof(s->kernel), "%s", p->detector->kernel);
+	s->sites = &p->sites;
+	dip_sites_span(&p->sites, &s->span);
+	s->first_processor = p->first_processor;
+	s->processors = p->placement.processors;
+	s->placement = p->placement;
+	s->wide = p->detector->wide;
+	s->scale = p->detector->scale;
+	snprintf(s->archive, sizeof(s->archive), "%s", p->outputs.archive);
+	snprintf(s->results, sizeof(s->results), "%s", p->outputs.results);
+	snprintf(s->stats, sizeof(s->stats), "%s", p->outputs.stats);
+	s->archive_on = p->archiver != NULL;
+	s->results_on = p->results != NULL;
 	/* Of transfers on their way each has a slab. */
-	summary.most[LEDGER_DEVICE] = hands + s->main.slabs;
-	summary.most[LEDGER_PROC] = summary.most[LEDGER_ARCH] = s->main.slabs;
-	summary.most[LEDGER_RESULTS] = p->results != NULL ? dip_results_most(p->results) : 0;
-	summary.slabs = s->main.slabs;
+	s->most[LEDGER_DEVICE] = hands + slabs;
+	s->most[LEDGER_PROC] = s->most[LEDGER_ARCH] = slabs;
+	s->most[LEDGER_RESULTS] = p->results != NULL ? dip_results_most(p->results) : 0;
+	s->slabs = slabs;
 	summary_note_pool(p);
-	summary.begin_tsc = rte_rdtsc();
-	__atomic_store_n(&summary.attached, true, __ATOMIC_RELEASE);
+	s->begin_tsc = rte_rdtsc();
+}
+
+void summary_attach(
+	const struct pipeline *pipelines, const char *const *devices, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++)
+		attach(&summaries[i], &pipelines[i], devices[i]);
+	__atomic_store_n(&summary_count, count, __ATOMIC_RELEASE);
+}
+
+const struct summary *summary_find(const char *name, size_t length)
+{
+	for (unsigned int i = 0; i < summary_count; i++)
+		if (strlen(summaries[i].device) == length &&
+			memcmp(summaries[i].device, name, length) == 0)
+			return &summaries[i];
+	return NULL;
+}
+
+unsigned int summary_source(const struct summary *s)
+{
+	return s != NULL ? s->books.source : DIP_ALL_SOURCES;
+}
+
+struct range summary_processors(const struct summary *s)
+{
+	struct range all = {.first = 0};
+
+	if (s != NULL)
+		return (struct range){s->first_processor, s->processors};
+	for (unsigned int i = 0; i < summary_count; i++)
+		all.count += summaries[i].processors;
+	return all;
+}
+
+struct range summary_archives(const struct summary *s)
+{
+	return s != NULL ? (struct range){s->books.source, 1} : (struct range){0, summary_count};
 }
 
 void summary_note_pool(const struct pipeline *p)
 {
-	__atomic_store_n(
-		&summary.pool_available, dip_frame_pool_available(p->pool), __ATOMIC_RELAXED);
+	__atomic_store_n(&summaries[p->source].pool_available, dip_frame_pool_available(p->pool),
+		__ATOMIC_RELAXED);
 }
 
 void summary_detach(const struct pipeline *p)
 {
+	struct summary *s = &summaries[p->source];
+
 	summary_note_pool(p);
-	summary.queued[LEDGER_PROC] = pipeline_queued_proc(p);
-	summary.queued[LEDGER_ARCH] = pipeline_queued_arch(p);
-	snprintf(summary.archive, sizeof(summary.archive), "%s", p->outputs.archive);
-	__atomic_store_n(&summary.final, true, __ATOMIC_RELEASE);
+	s->queued[LEDGER_PROC] = pipeline_queued_proc(p);
+	s->queued[LEDGER_ARCH] = pipeline_queued_arch(p);
+	snprintf(s->archive, sizeof(s->archive), "%s", p->outputs.archive);
+	__atomic_store_n(&s->final, true, __ATOMIC_RELEASE);
 }
 
-/* Seconds from the begin to a moment, to now when it has not come yet. */
-static double seconds_to(const uint64_t *moment)
+/* From a begin to an end, now when it has not come yet. */
+struct span {
+	uint64_t begin_tsc, end_tsc;
+};
+
+static struct span span_of(const struct summary *s, const uint64_t *moment)
 {
 	uint64_t end = __atomic_load_n(moment, __ATOMIC_RELAXED);
 
-	if (summary.begin_tsc == 0)
+	return (struct span){s->begin_tsc, end != 0 ? end : rte_rdtsc()};
+}
+
+static double seconds(const struct span *span)
+{
+	if (span->begin_tsc == 0)
 		return 0;
-	return (double)((end != 0 ? end : rte_rdtsc()) - summary.begin_tsc) / rte_get_tsc_hz();
+	return (double)(span->end_tsc - span->begin_tsc) / rte_get_tsc_hz();
 }
 
-static double rate(const char *metric, double seconds)
+static void widen(struct span *span, struct span other)
 {
-	return seconds > 0 ? dip_metric_value(metric) / seconds : 0;
+	if (span->begin_tsc == 0 || other.begin_tsc < span->begin_tsc)
+		span->begin_tsc = other.begin_tsc;
+	span->end_tsc = RTE_MAX(span->end_tsc, other.end_tsc);
 }
 
-void summary_rates(struct rates *r)
+static double rate(const struct summary *s, const char *metric, double seconds)
 {
-	r->elapsed_sec = seconds_to(&summary.end_tsc);
-	r->drained_sec = seconds_to(&summary.drained_tsc);
-	r->dma_fps = rate("dma_frames", r->elapsed_sec);
-	r->proc_fps = rate("proc_frames", r->drained_sec);
-	r->arch_fps = rate("arch_frames", r->drained_sec);
-	r->arch_gbps = rate("arch_bytes", r->drained_sec) / 1e9;
-	r->arch_gibps = rate("arch_bytes", r->drained_sec) / (1 << 30);
+	return seconds > 0 ? dip_metric_of(summary_source(s), metric) / seconds : 0;
 }
 
-void summary_ledger(struct ledger_account accounts[LEDGER_ACCOUNTS])
+void summary_rates(const struct summary *s, struct rates *r)
 {
-	bool final = __atomic_load_n(&summary.final, __ATOMIC_ACQUIRE);
+	const struct summary *first = s != NULL ? s : summaries;
+	unsigned int count = s != NULL ? 1 : summary_count;
+	struct span elapsed = {0}, drained = {0};
 
-	ledger_read(summary.dev_id, final ? summary.queued : NULL, summary.most, accounts);
+	for (unsigned int i = 0; i < count; i++) {
+		widen(&elapsed, span_of(&first[i], &first[i].end_tsc));
+		widen(&drained, span_of(&first[i], &first[i].drained_tsc));
+	}
+	r->elapsed_sec = seconds(&elapsed);
+	r->drained_sec = seconds(&drained);
+	r->dma_fps = rate(s, "dma_frames", r->elapsed_sec);
+	r->proc_fps = rate(s, "proc_frames", r->drained_sec);
+	r->arch_fps = rate(s, "arch_frames", r->drained_sec);
+	r->arch_gbps = rate(s, "arch_bytes", r->drained_sec) / 1e9;
+	r->arch_gibps = rate(s, "arch_bytes", r->drained_sec) / (1 << 30);
 }
 
-void summary_latencies(struct latencies *l)
+static void read_ledger(const struct summary *s, struct ledger_account accounts[LEDGER_ACCOUNTS])
 {
-	unsigned int n = summary.processors;
+	bool final = __atomic_load_n(&s->final, __ATOMIC_ACQUIRE);
 
-	dip_histogram_summarise(dip_process_latency(DIP_STAGE_DEQUEUED), NULL, n, &l->dequeued);
-	dip_histogram_summarise(dip_process_latency(DIP_STAGE_DECISION), NULL, n, &l->decision);
-	dip_histogram_summarise(dip_process_latency(DIP_STAGE_RESULT), NULL, n, &l->result);
-	dip_histogram_summarise(dip_archiver_latency(), NULL, 1, &l->archived);
+	ledger_read(&s->books, final ? s->queued : NULL, s->most, accounts);
+}
+
+void summary_ledger(const struct summary *s, struct ledger_account accounts[LEDGER_ACCOUNTS])
+{
+	struct ledger_account part[LEDGER_ACCOUNTS];
+
+	if (s != NULL) {
+		read_ledger(s, accounts);
+		return;
+	}
+	memset(accounts, 0, LEDGER_ACCOUNTS * sizeof(accounts[0]));
+	for (unsigned int i = 0; i < summary_count; i++) {
+		read_ledger(&summaries[i], part);
+		ledger_add(accounts, part);
+	}
+}
+
+void summary_latencies(const struct summary *s, struct latencies *l)
+{
+	struct range p = summary_processors(s), archives = summary_archives(s);
+	struct dip_histogram_summary *of[DIP_STAGES] = {[DIP_STAGE_DEQUEUED] = &l->dequeued,
+		[DIP_STAGE_DECISION] = &l->decision,
+		[DIP_STAGE_RESULT] = &l->result};
+
+	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
+		dip_histogram_summarise(
+			&dip_process_latency(stage)[p.first], NULL, p.count, of[stage]);
+	dip_histogram_summarise(
+		&dip_archiver_latency()[archives.first], NULL, archives.count, &l->archived);
+}
+
+struct pool_figures summary_pool(const struct summary *s)
+{
+	const struct summary *first = s != NULL ? s : summaries;
+	unsigned int count = s != NULL ? 1 : summary_count;
+	struct pool_figures pool = {0};
+
+	for (unsigned int i = 0; i < count; i++) {
+		pool.slabs += first[i].slabs;
+		pool.available += __atomic_load_n(&first[i].pool_available, __ATOMIC_RELAXED);
+	}
+	return pool;
 }

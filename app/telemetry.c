@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,19 +25,6 @@ void telemetry_decimal(struct rte_tel_data *d, const char *name, double value)
 	rte_tel_data_add_dict_string(d, name, text);
 }
 
-int telemetry_error(struct rte_tel_data *d, const char *format, ...)
-{
-	char text[RTE_TEL_MAX_STRING_LEN];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	rte_tel_data_start_dict(d);
-	rte_tel_data_add_dict_string(d, "error", text);
-	return 0;
-}
-
 static void add_metric(const struct dip_metric *metric, uint64_t value, void *d)
 {
 	rte_tel_data_add_dict_u64(d, metric->name, value);
@@ -46,13 +32,15 @@ static void add_metric(const struct dip_metric *metric, uint64_t value, void *d)
 
 static int on_stats(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	struct telemetry_choice c;
 	struct rates r;
 
 	(void)cmd;
-	(void)params;
+	if (!telemetry_choose_only(params, d, &c))
+		return 0;
 	rte_tel_data_start_dict(d);
-	dip_metrics_foreach(DIP_ALL_SOURCES, add_metric, d);
-	summary_rates(&r);
+	dip_metrics_foreach(summary_source(c.summary), add_metric, d);
+	summary_rates(c.summary, &r);
 	telemetry_decimal(d, "elapsed_sec", r.elapsed_sec);
 	telemetry_decimal(d, "drained_sec", r.drained_sec);
 	telemetry_decimal(d, "dma_fps", r.dma_fps);
@@ -82,10 +70,12 @@ static struct rte_tel_data *account_dict(const struct ledger_account *a)
 static int on_ledger(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
+	struct telemetry_choice c;
 
 	(void)cmd;
-	(void)params;
-	summary_ledger(accounts);
+	if (!telemetry_choose_only(params, d, &c))
+		return 0;
+	summary_ledger(c.summary, accounts);
 	rte_tel_data_start_dict(d);
 	for (int i = 0; i < LEDGER_ACCOUNTS; i++) {
 		struct rte_tel_data *account = account_dict(&accounts[i]);
@@ -98,52 +88,123 @@ static int on_ledger(const char *cmd, const char *params, struct rte_tel_data *d
 
 static int on_device(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	(void)cmd;
-	(void)params;
+	struct telemetry_choice c;
+	const struct summary *s;
+
+	if (!telemetry_choose_one(cmd, params, d, &c))
+		return 0;
+	s = c.summary;
 	rte_tel_data_start_dict(d);
-	rte_tel_data_add_dict_string(d, "name", summary.device);
-	rte_tel_data_add_dict_u64(d, "dev_id", summary.dev_id);
-	rte_tel_data_add_dict_u64(d, "width", summary.info.width);
-	rte_tel_data_add_dict_u64(d, "height", summary.info.height);
-	rte_tel_data_add_dict_u64(d, "frames", summary.info.frames);
-	rte_tel_data_add_dict_u64(d, "max_queues", summary.info.max_queues);
-	rte_tel_data_add_dict_string(d, "engine", summary.info.engine);
+	rte_tel_data_add_dict_string(d, "name", s->device);
+	rte_tel_data_add_dict_u64(d, "dev_id", s->books.dev_id);
+	rte_tel_data_add_dict_u64(d, "width", s->info.width);
+	rte_tel_data_add_dict_u64(d, "height", s->info.height);
+	rte_tel_data_add_dict_u64(d, "frames", s->info.frames);
+	rte_tel_data_add_dict_u64(d, "max_queues", s->info.max_queues);
+	rte_tel_data_add_dict_string(d, "engine", s->info.engine);
 	rte_tel_data_add_dict_u64(
-		d, "due", __atomic_load_n(dip_dma_next_seq(summary.dev_id), __ATOMIC_RELAXED));
+		d, "due", __atomic_load_n(dip_dma_next_seq(s->books.dev_id), __ATOMIC_RELAXED));
 	return 0;
 }
 
 static int on_pool(const char *cmd, const char *params, struct rte_tel_data *d)
 {
+	struct telemetry_choice c;
+	struct pool_figures pool;
+
 	(void)cmd;
-	(void)params;
+	if (!telemetry_choose_only(params, d, &c))
+		return 0;
+	pool = summary_pool(c.summary);
 	rte_tel_data_start_dict(d);
-	rte_tel_data_add_dict_u64(d, "slabs", summary.slabs);
-	rte_tel_data_add_dict_u64(
-		d, "available", __atomic_load_n(&summary.pool_available, __ATOMIC_RELAXED));
+	rte_tel_data_add_dict_u64(d, "slabs", pool.slabs);
+	rte_tel_data_add_dict_u64(d, "available", pool.available);
 	return 0;
 }
 
 static int on_archive(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	const struct dip_archiver_status *status = dip_archiver_status(0);
+	static const char *const counts[] = {
+		"segments", "condemned", "durable", "frames", "bytes", "io_errors"};
+	const struct dip_archiver_status *status;
+	struct telemetry_choice c;
 
-	(void)cmd;
-	(void)params;
+	if (!telemetry_choose_one(cmd, params, d, &c))
+		return 0;
+	status = dip_archiver_status(c.summary->books.source);
 	rte_tel_data_start_dict(d);
 	/* A string of telemetry's is cut at 128 bytes; half a path would lead astray. */
-	if (strlen(summary.archive) < RTE_TEL_MAX_STRING_LEN)
-		rte_tel_data_add_dict_string(d, "folder", summary.archive);
+	if (strlen(c.summary->archive) < RTE_TEL_MAX_STRING_LEN)
+		rte_tel_data_add_dict_string(d, "folder", c.summary->archive);
 	rte_tel_data_add_dict_string(d, "backend", status->backend);
 	rte_tel_data_add_dict_u64(d, "direct", status->direct);
 	rte_tel_data_add_dict_u64(d, "registered_buffers", status->registered_buffers);
 	rte_tel_data_add_dict_u64(d, "registered_files", status->registered_files);
-	rte_tel_data_add_dict_u64(d, "segments", dip_metric_value("arch_segments"));
-	rte_tel_data_add_dict_u64(d, "condemned", dip_metric_value("arch_condemned"));
-	rte_tel_data_add_dict_u64(d, "durable", dip_metric_value("arch_durable"));
-	rte_tel_data_add_dict_u64(d, "frames", dip_metric_value("arch_frames"));
-	rte_tel_data_add_dict_u64(d, "bytes", dip_metric_value("arch_bytes"));
-	rte_tel_data_add_dict_u64(d, "io_errors", dip_metric_value("arch_io_errors"));
+	for (unsigned int i = 0; i < RTE_DIM(counts); i++) {
+		char metric[32];
+
+		snprintf(metric, sizeof(metric), "arch_%s", counts[i]);
+		rte_tel_data_add_dict_u64(
+			d, counts[i], dip_metric_of(c.summary->books.source, metric));
+	}
+	return 0;
+}
+
+/* Where a source is in its life. */
+static const char *state_of(const struct summary *s)
+{
+	if (__atomic_load_n(&s->error, __ATOMIC_RELAXED) != 0)
+		return "failed";
+	if (__atomic_load_n(&s->end_tsc, __ATOMIC_RELAXED) == 0)
+		return "running";
+	return __atomic_load_n(&s->drained_tsc, __ATOMIC_RELAXED) == 0 ? "draining" : "ended";
+}
+
+static void add_lcores(
+	struct rte_tel_data *d, const char *name, const unsigned int *lcore, unsigned int n)
+{
+	struct rte_tel_data *array = rte_tel_data_alloc();
+
+	if (array == NULL)
+		return;
+	rte_tel_data_start_array(array, RTE_TEL_U64_VAL);
+	for (unsigned int i = 0; i < n; i++)
+		rte_tel_data_add_array_u64(array, lcore[i]);
+	rte_tel_data_add_dict_container(d, name, array, 0);
+}
+
+static struct rte_tel_data *source_dict(const struct summary *s)
+{
+	struct rte_tel_data *d = rte_tel_data_alloc();
+	const struct placement *at = &s->placement;
+
+	if (d == NULL)
+		return NULL;
+	rte_tel_data_start_dict(d);
+	rte_tel_data_add_dict_string(d, "name", s->device);
+	rte_tel_data_add_dict_u64(d, "dev_id", s->books.dev_id);
+	rte_tel_data_add_dict_string(d, "state", state_of(s));
+	add_lcores(d, "ingest", at->ingest, at->lanes);
+	add_lcores(d, "process", at->process, at->processors);
+	add_lcores(d, "archive", &at->archive, s->archive_on);
+	add_lcores(d, "results", &at->results, s->results_on);
+	return d;
+}
+
+static int on_sources(const char *cmd, const char *params, struct rte_tel_data *d)
+{
+	(void)cmd;
+	(void)params;
+	/* An array of telemetry's cannot hold dicts: the names are numbers. */
+	rte_tel_data_start_dict(d);
+	for (unsigned int i = 0; i < summary_count; i++) {
+		struct rte_tel_data *source = source_dict(&summaries[i]);
+		char number[16];
+
+		snprintf(number, sizeof(number), "%u", i);
+		if (source != NULL)
+			rte_tel_data_add_dict_container(d, number, source, 0);
+	}
 	return 0;
 }
 
@@ -181,27 +242,34 @@ static const struct {
 	telemetry_cb callback;
 	const char *help;
 } commands[] = {
-	{"/dip/stats", on_stats, "Every metric, and the rates. No parameters"},
-	{"/dip/ledger", on_ledger, "What came in = what was done + what was lost. No parameters"},
+	{"/dip/sources", on_sources, "The sources, and where they run. No parameters"},
+	{"/dip/stats", on_stats,
+		"Every metric, and the rates. Parameters: a source's name; none: of all together"},
+	{"/dip/ledger", on_ledger,
+		"What came in = what was done + what was lost. Parameters: as /dip/stats"},
 	{"/dip/latency", telemetry_latency,
 		"Nanoseconds from arrival on. Parameters: none, number of a processor, reset, or "
-		"buckets"},
-	{"/dip/worst", telemetry_worst, "The slowest frames of the window. No parameters"},
+		"buckets; a source's name may stand before"},
+	{"/dip/worst", telemetry_worst,
+		"The slowest frames of the window. Parameters: as /dip/stats"},
 	{"/dip/lcores", telemetry_lcores,
 		"Role and load of each lcore in the window. No parameters"},
-	{"/dip/device", on_device, "The source. No parameters"},
-	{"/dip/pool", on_pool, "Frame buffers, and those that are free. No parameters"},
-	{"/dip/archive", on_archive, "The archive of this run. No parameters"},
+	{"/dip/device", on_device,
+		"The source. Parameters: its name; none: where there is one only"},
+	{"/dip/pool", on_pool, "Frame buffers, and those that are free. Parameters: as /dip/stats"},
+	{"/dip/archive", on_archive, "The archive of this run. Parameters: as /dip/device"},
 	{"/dip/config", on_config, "Every effective setting. No parameters"},
-	{"/dip/occupancy", telemetry_occupancy, "The last frame decided. No parameters"},
+	{"/dip/occupancy", telemetry_occupancy,
+		"The last frame decided. Parameters: as /dip/device"},
 	{"/dip/site", telemetry_site,
-		"What a site has counted. Parameters: its number from 0, or its name"},
+		"What a site has counted. Parameters: its number from 0, or its name; of several "
+		"sources: SOURCE,SITE"},
 };
 
 /* What DPDK calls for any of them. */
 static int answer(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	if (!__atomic_load_n(&summary.attached, __ATOMIC_ACQUIRE))
+	if (__atomic_load_n(&summary_count, __ATOMIC_ACQUIRE) == 0)
 		return telemetry_error(d, "the run has not begun yet");
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
 		if (strcmp(commands[i].path, cmd) == 0)

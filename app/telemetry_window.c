@@ -9,6 +9,8 @@
 #include "telemetry_impl.h"
 #include "window.h"
 
+#define NO_PROCESSOR (-2)
+
 static void add_histogram(
 	struct rte_tel_data *d, const char *name, const struct dip_histogram_summary *h)
 {
@@ -65,14 +67,14 @@ static void add_steps(
 	rte_tel_data_add_dict_container(d, name, o, 0);
 }
 
-static int answer_buckets(struct rte_tel_data *d)
+static int answer_buckets(const struct summary *s, struct rte_tel_data *d)
 {
 	uint64_t bounds[DIP_HISTOGRAM_STEPS];
 	struct latency_steps steps;
 
 	for (unsigned int i = 0; i < DIP_HISTOGRAM_STEPS; i++)
 		bounds[i] = dip_histogram_step(i);
-	window_latency_steps(&steps);
+	window_latency_steps(s, &steps);
 	rte_tel_data_start_dict(d);
 	add_numbers(d, "bounds_ns", bounds, DIP_HISTOGRAM_STEPS);
 	add_steps(d, "dequeued", &steps.stage[DIP_STAGE_DEQUEUED]);
@@ -84,20 +86,23 @@ static int answer_buckets(struct rte_tel_data *d)
 
 int telemetry_latency(const char *cmd, const char *params, struct rte_tel_data *d)
 {
-	bool reset = params != NULL && strcmp(params, "reset") == 0;
-	int processor = params == NULL || params[0] == '\0' || reset ? WINDOW_ALL : -2;
+	struct telemetry_choice c = telemetry_choose(params);
+	bool reset = strcmp(c.rest, "reset") == 0;
+	int processor = c.rest[0] == '\0' || reset ? WINDOW_ALL : small_number(c.rest);
 	struct latencies l;
 
 	(void)cmd;
-	if (params != NULL && strcmp(params, "buckets") == 0)
-		return answer_buckets(d);
-	if (processor != WINDOW_ALL && small_number(params) >= 0)
-		processor = small_number(params);
-	if (window_latencies(processor, reset, &l) < 0)
+	if (strcmp(c.rest, "buckets") == 0)
+		return answer_buckets(c.summary, d);
+	if (c.rest[0] != '\0' && !reset && processor < 0)
+		processor = NO_PROCESSOR;
+	if (window_latencies(c.summary, processor, reset, &l) < 0)
 		return telemetry_error(d,
-			"expected no parameter, the number of a processor, 0 to %u, reset or "
-			"buckets",
-			summary.processors - 1);
+			"%.32s: expected no parameter, the number of a processor, 0 to %u, reset "
+			"or "
+			"buckets%s",
+			c.rest, summary_processors(c.summary).count - 1,
+			summary_count > 1 ? "; or a source's name" : "");
 	rte_tel_data_start_dict(d);
 	add_histogram(d, "dequeued", &l.dequeued);
 	add_histogram(d, "decision", &l.decision);
@@ -125,10 +130,13 @@ static struct rte_tel_data *worst_dict(const struct dip_worst_frame *frame)
 int telemetry_worst(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	struct dip_worst_frame worst[DIP_WORST];
-	unsigned int n = window_worst(worst);
+	struct telemetry_choice c;
+	unsigned int n;
 
 	(void)cmd;
-	(void)params;
+	if (!telemetry_choose_only(params, d, &c))
+		return 0;
+	n = window_worst(c.summary, worst);
 	/* An array of telemetry's cannot hold dicts: the names are places, 0 is the slowest. */
 	rte_tel_data_start_dict(d);
 	for (unsigned int i = 0; i < n; i++) {

@@ -13,30 +13,28 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 /* What the histograms hold now, and what they held when the window began. */
-static struct dip_histogram process_now[DIP_STAGES][DIP_PROCESSORS], archive_now;
-static struct dip_histogram process_before[DIP_STAGES][DIP_PROCESSORS], archive_before;
+static struct dip_histogram process_now[DIP_STAGES][DIP_PROCESSORS], archive_now[DIP_SOURCES];
+static struct dip_histogram process_before[DIP_STAGES][DIP_PROCESSORS], archive_before[DIP_SOURCES];
 
 static struct lcore_before {
 	uint64_t busy_tsc, idle_tsc, turns;
 } lcore_before[RTE_MAX_LCORE];
 
-static void look(void)
+static void look(const struct summary *s)
 {
+	struct range p = summary_processors(s), a = summary_archives(s);
+
 	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
-		for (unsigned int i = 0; i < summary.processors; i++)
+		for (unsigned int i = p.first; i < p.first + p.count; i++)
 			dip_histogram_copy(&dip_process_latency(stage)[i], &process_now[stage][i]);
-	dip_histogram_copy(dip_archiver_latency(), &archive_now);
+	for (unsigned int i = a.first; i < a.first + a.count; i++)
+		dip_histogram_copy(&dip_archiver_latency()[i], &archive_now[i]);
 }
 
-/* The window begins with what look() saw. */
-static void begin_window(void)
+static void begin_lcores(void)
 {
 	unsigned int id;
 
-	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
-		for (unsigned int i = 0; i < summary.processors; i++)
-			process_before[stage][i] = process_now[stage][i];
-	archive_before = archive_now;
 	RTE_LCORE_FOREACH(id)
 	{
 		const struct dip_lcore_stats *s = dip_lcore_stats(id);
@@ -45,43 +43,63 @@ static void begin_window(void)
 			.idle_tsc = dip_read(&s->idle_tsc),
 			.turns = dip_read(&s->turns)};
 	}
-	__atomic_store_n(&dip_peak_window, dip_peak_window + 1, __ATOMIC_RELEASE);
 }
 
-static void summarise(
-	enum dip_stage stage, unsigned int first, unsigned int n, struct dip_histogram_summary *out)
+/* The window begins with what look() saw. Lcores are of no source: their window begins with all. */
+static void begin_window(const struct summary *s)
 {
-	dip_histogram_summarise(&process_now[stage][first], &process_before[stage][first], n, out);
+	struct range p = summary_processors(s), a = summary_archives(s);
+	uint64_t *window = s != NULL && summary_count > 1 ? &dip_peak_ahead[s->books.source]
+							  : &dip_peak_window;
+
+	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
+		for (unsigned int i = p.first; i < p.first + p.count; i++)
+			process_before[stage][i] = process_now[stage][i];
+	for (unsigned int i = a.first; i < a.first + a.count; i++)
+		archive_before[i] = archive_now[i];
+	if (window == &dip_peak_window)
+		begin_lcores();
+	__atomic_store_n(window, *window + 1, __ATOMIC_RELEASE);
 }
 
-int window_latencies(int processor, bool begin, struct latencies *l)
+static void summarise(enum dip_stage stage, struct range p, struct dip_histogram_summary *out)
 {
-	unsigned int first = processor == WINDOW_ALL ? 0 : processor;
-	unsigned int n = processor == WINDOW_ALL ? summary.processors : 1;
+	dip_histogram_summarise(
+		&process_now[stage][p.first], &process_before[stage][p.first], p.count, out);
+}
 
-	if (processor != WINDOW_ALL && (processor < 0 || first >= summary.processors))
+int window_latencies(const struct summary *s, int processor, bool begin, struct latencies *l)
+{
+	struct range p = summary_processors(s), a = summary_archives(s);
+
+	if (processor != WINDOW_ALL && (processor < 0 || (unsigned int)processor >= p.count))
 		return -EINVAL;
+	if (processor != WINDOW_ALL)
+		p = (struct range){p.first + processor, 1};
 	pthread_mutex_lock(&lock);
-	look();
-	summarise(DIP_STAGE_DEQUEUED, first, n, &l->dequeued);
-	summarise(DIP_STAGE_DECISION, first, n, &l->decision);
-	summarise(DIP_STAGE_RESULT, first, n, &l->result);
-	dip_histogram_summarise(&archive_now, &archive_before, 1, &l->archived);
+	look(s);
+	summarise(DIP_STAGE_DEQUEUED, p, &l->dequeued);
+	summarise(DIP_STAGE_DECISION, p, &l->decision);
+	summarise(DIP_STAGE_RESULT, p, &l->result);
+	dip_histogram_summarise(
+		&archive_now[a.first], &archive_before[a.first], a.count, &l->archived);
 	if (begin)
-		begin_window();
+		begin_window(s);
 	pthread_mutex_unlock(&lock);
 	return 0;
 }
 
-void window_latency_steps(struct latency_steps *steps)
+void window_latency_steps(const struct summary *s, struct latency_steps *steps)
 {
+	struct range p = summary_processors(s), a = summary_archives(s);
+
 	memset(steps, 0, sizeof(*steps));
 	pthread_mutex_lock(&lock);
-	look();
+	look(s);
 	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
 		dip_histogram_add_steps(
-			process_now[stage], summary.processors, &steps->stage[stage]);
-	dip_histogram_add_steps(&archive_now, 1, &steps->archived);
+			&process_now[stage][p.first], p.count, &steps->stage[stage]);
+	dip_histogram_add_steps(&archive_now[a.first], a.count, &steps->archived);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -110,29 +128,34 @@ static void take_new(const struct dip_histogram *now, unsigned int n, struct dip
 	dip_histogram_add_steps(&fresh, 1, steps);
 }
 
-void window_latency_interval(struct latencies *l, struct latency_steps *steps)
+void window_latency_interval(
+	const struct summary *s, struct latencies *l, struct latency_steps *steps)
 {
-	static struct dip_histogram before[DIP_STAGES + 1];
+	static struct dip_histogram all_before[DIP_SOURCES][DIP_STAGES + 1];
+	struct dip_histogram *before = all_before[s->books.source];
+	struct range p = summary_processors(s);
 	struct dip_histogram_summary *of[DIP_STAGES] = {[DIP_STAGE_DEQUEUED] = &l->dequeued,
 		[DIP_STAGE_DECISION] = &l->decision,
 		[DIP_STAGE_RESULT] = &l->result};
 
 	memset(steps, 0, sizeof(*steps));
 	pthread_mutex_lock(&lock);
-	look();
+	look(s);
 	for (unsigned int stage = 0; stage < DIP_STAGES; stage++)
-		take_new(process_now[stage], summary.processors, &before[stage], of[stage],
+		take_new(&process_now[stage][p.first], p.count, &before[stage], of[stage],
 			&steps->stage[stage]);
-	take_new(&archive_now, 1, &before[DIP_STAGES], &l->archived, &steps->archived);
+	take_new(&archive_now[s->books.source], 1, &before[DIP_STAGES], &l->archived,
+		&steps->archived);
 	pthread_mutex_unlock(&lock);
 }
 
-unsigned int window_worst(struct dip_worst_frame worst[DIP_WORST])
+unsigned int window_worst(const struct summary *s, struct dip_worst_frame worst[DIP_WORST])
 {
+	struct range p = summary_processors(s);
 	unsigned int n;
 
 	pthread_mutex_lock(&lock);
-	n = dip_worst_read(dip_process_worst(), summary.processors, worst);
+	n = dip_worst_read(&dip_process_worst()[p.first], p.count, worst);
 	pthread_mutex_unlock(&lock);
 	return n;
 }

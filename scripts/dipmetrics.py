@@ -141,30 +141,30 @@ def families():
         list(OTHERS)
 
 
-def _counters(ask):
+def _counters(ask, source):
     """/dip/stats. A counter that the running program has not is left out."""
-    stats = ask("/dip/stats")
+    stats = ask("/dip/stats", source)
     for name, unit, _ in COUNTERS:
         if name in stats:
             yield counter_name(name, unit), {}, stats[name]
     yield "run_elapsed_seconds", {}, float(stats["elapsed_sec"])
 
 
-def _ledger(ask):
-    for account, terms in ask("/dip/ledger").items():
+def _ledger(ask, source):
+    for account, terms in ask("/dip/ledger", source).items():
         yield "ledger_in_flight_frames", {"account": account}, terms["in_flight"]
         yield "ledger_imbalance_frames", {"account": account}, terms["imbalance"]
 
 
-def _device(ask):
-    device = ask("/dip/device")
+def _device(ask, source):
+    device = ask("/dip/device", source)
     yield "device_due_frames_total", {}, device["due"]
     yield "device_info", {"device": device["name"], "width": str(device["width"]),
                           "height": str(device["height"])}, 1
 
 
-def _pool(ask):
-    pool = ask("/dip/pool")
+def _pool(ask, source):
+    pool = ask("/dip/pool", source)
     yield "pool_slabs", {}, pool["slabs"]
     yield "pool_available_slabs", {}, pool["available"]
 
@@ -182,20 +182,39 @@ def _config(ask):
     yield "proc_deadline_seconds", {}, int(ask("/dip/config")["proc"]["deadline_us"]) / 1e6
 
 
+def sources(ask):
+    """[(name, labels)] to ask for and to tell: of one source, neither has a name of it."""
+    names = [entry["name"] for entry in ask("/dip/sources").values()]
+    return [(name, {"source": name}) for name in names] if len(names) > 1 else [(None, {})]
+
+
 def samples(ask):
     """[(name, labels, value)] of all but the histograms. ask: a function that takes a telemetry
-    command and its parameter and returns the answer."""
-    return [sample for part in (_counters, _ledger, _device, _pool, _lcores, _config)
-            for sample in part(ask)]
+    command and its parameter, or None, and returns the answer. Of several sources each has the label
+    source."""
+    whole = list(_counters(ask, None))
+    found = []
+    for source, labels in sources(ask):
+        if source:
+            whole = _counters(ask, source)
+        for part in (whole, _ledger(ask, source), _device(ask, source), _pool(ask, source)):
+            found += [(name, {**labels, **more}, value) for name, more, value in part]
+    return [*found, *_lcores(ask), *_config(ask)]
+
+
+def _latencies(ask, source):
+    answer = ask("/dip/latency", f"{source},buckets" if source else "buckets")
+    bounds = [f"{bound / 1e9:.12g}" for bound in answer["bounds_ns"]] + ["+Inf"]
+    for stage in STAGES:
+        values = answer[stage]["at_most"] + [answer[stage]["count"]]
+        yield {"stage": stage}, list(zip(bounds, values)), answer[stage]["sum_ns"] / 1e9
 
 
 def latencies(ask):
-    """[(stage, [(bound in seconds as text, values up to it)], sum in seconds)]; the last bound is
-    +Inf and has all values."""
-    answer = ask("/dip/latency", "buckets")
-    bounds = [f"{bound / 1e9:.12g}" for bound in answer["bounds_ns"]] + ["+Inf"]
-    return [(stage, list(zip(bounds, answer[stage]["at_most"] + [answer[stage]["count"]])),
-             answer[stage]["sum_ns"] / 1e9) for stage in STAGES]
+    """[(labels, [(bound in seconds as text, values up to it)], sum in seconds)], the stage among the
+    labels; the last bound is +Inf and has all values."""
+    return [({**labels, **stage}, buckets, total) for source, labels in sources(ask)
+            for stage, buckets, total in _latencies(ask, source)]
 
 
 def info():
@@ -213,8 +232,7 @@ def info():
 def metrics(sock):
     """[(name, value, labels)], for DPDK's exporter."""
     found = [(name, value, labels) for name, labels, value in samples(sock.cmd)]
-    for stage, buckets, total in latencies(sock.cmd):
-        labels = {"stage": stage}
+    for labels, buckets, total in latencies(sock.cmd):
         found += [("latency_seconds_bucket", count, {**labels, "le": bound})
                   for bound, count in buckets]
         found += [("latency_seconds_sum", total, labels),

@@ -213,7 +213,7 @@ def add_samples(family, name, answer):
                 family.add_sample("dip_" + name, {"process": answer.process, **labels}, value)
         return
     for stage, buckets, total in answer.latencies:
-        labels = {"process": answer.process, "stage": stage}
+        labels = {"process": answer.process, **stage}
         for bound, count in buckets:
             family.add_sample(family.name + "_bucket", {**labels, "le": bound}, count)
         family.add_sample(family.name + "_count", labels, buckets[-1][1])

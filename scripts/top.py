@@ -20,9 +20,10 @@ import time
 import telemetry_socket
 from telemetry_socket import Gone
 
-ASKED = {"stats": "/dip/stats", "ledger": "/dip/ledger", "latency": "/dip/latency",
-         "lcores": "/dip/lcores", "archive": "/dip/archive", "device": "/dip/device",
-         "config": "/dip/config"}
+# Of the source that is shown, and of the program.
+OF_SOURCE = {"stats": "/dip/stats", "ledger": "/dip/ledger", "latency": "/dip/latency",
+             "archive": "/dip/archive", "device": "/dip/device"}
+OF_PROGRAM = {"lcores": "/dip/lcores", "config": "/dip/config"}
 SHOWN = {"dma": "dma_frames", "proc": "proc_frames", "arch": "arch_frames", "bytes": "arch_bytes",
          "lost": "dma_missed"}
 DROPS = ("drops_proc_queue", "drops_results_queue", "drops_arch_queue", "arch_io_errors",
@@ -32,14 +33,21 @@ ASCII_BARS = "_.:-=+*#"
 MINUTE_S = 60
 
 
-def sample(connection):
-    """What the program says of itself at a moment. Raises Gone."""
-    data = {name: connection.ask(command) for name, command in ASKED.items()}
+def sample(connection, source=None):
+    """What the program says of one of its sources, the first unless told which, and of itself at a
+    moment. Raises Gone."""
+    names = [entry["name"] for entry in (connection.ask("/dip/sources") or {}).values()]
+    if source is not None and names and source not in names:
+        raise Gone(f"no source is called {source}; expected one of {', '.join(names)}")
+    name = f",{source or names[0]}" if len(names) > 1 else ""
+    data = {part: connection.ask(command + name) for part, command in OF_SOURCE.items()}
+    data |= {part: connection.ask(command) for part, command in OF_PROGRAM.items()}
     if not all(isinstance(part, dict) for part in data.values()):
         raise Gone("it does not answer any more: it is ending")
     for part in data.values():
         if "error" in part:
             raise Gone(part["error"])
+    data["sources"] = names
     return {"pid": connection.pid, "monotonic_s": time.monotonic(), **data}
 
 
@@ -153,7 +161,9 @@ def frame(history, width=80, height=24, bars=BARS):
     slabs = int(data["config"]["main"]["slabs"])
     held = f"{least}" if least == most else f"{least}..{most}"
     mbps = history.newest()["bytes"] / 1e6
-    lines = [f"pid {data['pid']}  {device['name']} {device['width']}x{device['height']}  "
+    others = len(data.get("sources", [])) - 1
+    among = f" and {others} more" if others > 0 else ""
+    lines = [f"pid {data['pid']}  {device['name']} {device['width']}x{device['height']}{among}  "
              f"{float(stats['elapsed_sec']):.1f} s  slabs held {held} of {slabs}", ""]
     lines += _rates(history, width, bars)
     lines += ["", *_ledger(data), "", *_latency(data)]
@@ -179,7 +189,7 @@ class Watch:
         try:
             if self.connection is None:
                 self.connection = telemetry_socket.find(self.options.prefix, self.options.pid, 2)
-            self.history.add(sample(self.connection))
+            self.history.add(sample(self.connection, self.options.source))
             return True
         except Gone as error:
             self.why = str(error)
@@ -245,6 +255,8 @@ def arguments():
     parser.add_argument("--prefix", metavar="NAME",
                         help="EAL's file prefix of the program (default: the newest that answers)")
     parser.add_argument("--pid", metavar="N", type=int, help="the program, by its process id")
+    parser.add_argument("--source", metavar="NAME",
+                        help="the source to show, of several (default: the first)")
     parser.add_argument("--interval", metavar="SECONDS", type=float, default=0.5,
                         help="between two samples (default: 0.5)")
     parser.add_argument("--once", action="store_true", help="print one frame of 80 x 24, and end")

@@ -165,8 +165,7 @@ static unsigned int archive_poll(void *arg)
 	return work;
 }
 
-static struct dip_archiver_status status[DIP_SOURCES] = {
-	[0 ... DIP_SOURCES - 1] = {.backend = ""}};
+static struct dip_archiver_status status[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = {.backend = ""}};
 
 const struct dip_archiver_status *dip_archiver_status(unsigned int source)
 {

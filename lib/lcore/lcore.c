@@ -55,8 +55,8 @@ int dip_lcore_add(unsigned int lcore_id, const struct dip_poller *poller)
 	lcores[lcore_id].stats.longest_tsc.source = DIP_ALL_SOURCES;
 	lcores[lcore_id].stats.longest_idle_tsc.source = DIP_ALL_SOURCES;
 	if (!known)
-		snprintf(roles + used, sizeof(lcores[0].roles) - used, "%s%s",
-			used > 0 ? "+" : "", poller->role);
+		snprintf(roles + used, sizeof(lcores[0].roles) - used, "%s%s", used > 0 ? "+" : "",
+			poller->role);
 	return 0;
 }
 

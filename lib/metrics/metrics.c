@@ -12,8 +12,8 @@ void dip_metrics_register(struct dip_metric_block *block)
 	STAILQ_INSERT_TAIL(&blocks, block, next);
 }
 
-static uint64_t sum(const struct dip_metric_block *block, const struct dip_metric *metric,
-	unsigned int source)
+static uint64_t sum(
+	const struct dip_metric_block *block, const struct dip_metric *metric, unsigned int source)
 {
 	const char *counter = (const char *)block->counters + metric->offset;
 	uint64_t total = 0;

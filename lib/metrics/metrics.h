@@ -34,8 +34,8 @@ struct dip_metric_block {
 	const struct dip_metric *rows;
 	unsigned int count;
 	const void *counters; /* the first instance */
-	uint8_t *owner;       /* of each instance, its source; one that nobody uses counts nothing */
-	size_t stride;        /* bytes from one instance to the next */
+	uint8_t *owner; /* of each instance, its source; one that nobody uses counts nothing */
+	size_t stride;  /* bytes from one instance to the next */
 	unsigned int instances;
 };
 

@@ -104,8 +104,8 @@ static struct dip_site_summary copy_site(const struct dip_site_stats *s, unsigne
 		.sum = (int64_t)dip_read((const uint64_t *)&s->sum[site])};
 }
 
-int dip_site_stats_read(unsigned int first, unsigned int n, unsigned int site,
-	struct dip_site_summary *summary)
+int dip_site_stats_read(
+	unsigned int first, unsigned int n, unsigned int site, struct dip_site_summary *summary)
 {
 	struct dip_site_summary whole = {0}, part;
 	bool known = false;

@@ -70,8 +70,8 @@ struct dip_site_summary {
 
 /* Returns 0; -ENOENT for a site that there is none of; -EAGAIN when the processors wrote all the
  * time. */
-int dip_site_stats_read(unsigned int first, unsigned int n, unsigned int site,
-	struct dip_site_summary *summary);
+int dip_site_stats_read(
+	unsigned int first, unsigned int n, unsigned int site, struct dip_site_summary *summary);
 
 /* The frame of the highest seq that they have decided so far. Returns 0, -ENOENT before the first. */
 int dip_last_frame_read(unsigned int first, unsigned int n, struct dip_last_frame *last);

@@ -147,8 +147,8 @@ int dip_results_create(const struct dip_results_conf *conf, struct dip_results *
 	if (conf->print_stdout)
 		r->line = malloc(dip_results_text.most(&conf->shape));
 	if (r->conf.windows == NULL || (conf->print_stdout && r->line == NULL) ||
-		dip_results_writer_create(format, &conf->shape, conf->fd, conf->file, conf->source,
-			&r->writer) < 0) {
+		dip_results_writer_create(
+			format, &conf->shape, conf->fd, conf->file, conf->source, &r->writer) < 0) {
 		dip_results_free(r);
 		return -ENOMEM;
 	}

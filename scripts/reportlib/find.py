@@ -10,8 +10,9 @@ from pathlib import Path
 
 from dipformat import Trouble
 
-_NAME = re.compile(r"results_(\d{8}_\d{6}(?:_\d+)?)(\.sites\.npy|\.stats\.jsonl|\.npy|\.txt)")
-_STAMP = re.compile(r"\d{8}_\d{6}(_\d+)?")
+# The second, a number when it is taken, and of several sources the name.
+_STAMP = re.compile(r"\d{8}_\d{6}(?:_\d+)?(?:_[A-Za-z][\w-]*)?")
+_NAME = re.compile(rf"results_({_STAMP.pattern})(\.sites\.npy|\.stats\.jsonl|\.npy|\.txt)")
 
 
 class Files:

@@ -56,7 +56,41 @@ def _text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-class Run:
+class Reported:
+    """What a report says, of a run or of one of its sources: report is its JSON object, folder where
+    the run took place."""
+
+    folder, report = None, None
+
+    @property
+    def stats(self):
+        """Every counter of the final report."""
+        return self.report["stats"]
+
+    def archive(self):
+        """The archive folder, or None."""
+        path = self.report["outputs"]["archive"]
+        return self.folder / path if path else None
+
+    def results(self):
+        """The results file, or None."""
+        path = self.report["outputs"]["results"]
+        return self.folder / path if path else None
+
+    def due(self):
+        """Frames due, delivered or not."""
+        return self.report["ledger"]["device"]["due"]
+
+
+class Source(Reported):
+    """One source of a run of several."""
+
+    def __init__(self, run, report):
+        self.folder, self.report, self.status = run.folder, report, report["exit_status"]
+        self.t0, self.t1 = run.t0, run.t1
+
+
+class Run(Reported):
     """A run of the program, from its start on. After finish(): status, report (the JSON object),
     stdout, stderr, and t0 and t1, the UTC nanoseconds around it."""
 
@@ -109,23 +143,9 @@ class Run:
         return self
 
     @property
-    def stats(self):
-        """Every counter of the final report."""
-        return self.report["stats"]
-
-    def archive(self):
-        """The run's archive folder, or None."""
-        path = self.report["outputs"]["archive"]
-        return self.folder / path if path else None
-
-    def results(self):
-        """The results file, or None."""
-        path = self.report["outputs"]["results"]
-        return self.folder / path if path else None
-
-    def due(self):
-        """Frames due, delivered or not."""
-        return self.report["ledger"]["device"]["due"]
+    def sources(self):
+        """The sources of a run of several, by name."""
+        return {part["name"]: Source(self, part) for part in self.report["sources"]}
 
 
 # What came in, what was done; everything else in an account but these and the sums is a loss.
@@ -180,6 +200,19 @@ def check_stats(run):
     assert stats["proc_stale_desc"] == stats["arch_stale_desc"] == 0
 
 
+def check_sums(run):
+    """What a run of several sources says of all together is what it says of each, added up."""
+    for name, total in run.stats.items():
+        if isinstance(total, int):
+            assert total == sum(source.stats[name] for source in run.sources.values()), name
+    for account, terms in run.report["ledger"].items():
+        for term, total in terms.items():
+            assert total == sum(source.report["ledger"][account][term]
+                                for source in run.sources.values()), f"{account} {term}"
+    assert run.status == max(source.status for source in run.sources.values())
+    assert run.report["exit_status"] == run.status
+
+
 class Launcher:
     """Starts runs in one folder, with outputs in archive/ and results/ there."""
 
@@ -189,7 +222,8 @@ class Launcher:
 
     def command(self, source=None, seconds=None, sets=None, eal_args=None, device=None,
                 report="json", extra=()):
-        """The argument list. sets: settings by key, __ for the point: main__fps=100."""
+        """The argument list. sets: settings by key, __ for the point: main__fps=100. device: a name, or
+        several."""
         if eal_args is None and os.environ.get("DIP_MEMORY"):
             eal_args = eal()
         settings = {"arch.arch_output_dir": "archive", "proc.proc_output_dir": "results"}
@@ -201,7 +235,8 @@ class Launcher:
         argv += ["--report", report] if report else []
         argv += itertools.chain.from_iterable(
             ("--set", f"{key}={_text(value)}") for key, value in settings.items())
-        argv += ["--device", device] if device else []
+        devices = [device] if isinstance(device, str) else device or []
+        argv += itertools.chain.from_iterable(("--device", name) for name in devices)
         argv += [*extra, *([str(source)] if source is not None else []),
                  *([str(seconds)] if seconds is not None else [])]
         return argv
@@ -217,7 +252,11 @@ class Launcher:
         run.finish(timeout).parse()
         assert run.status == status, f"exit {run.status}, expected {status}:\n{run.stderr}"
         check_ledger(run.report["ledger"])
-        check_stats(run)
+        for part in run.sources.values() if "sources" in run.report else [run]:
+            check_ledger(part.report["ledger"])
+            check_stats(part)
+        if "sources" in run.report:
+            check_sums(run)
         return run
 
     def run(self, *args, status=0, timeout=TIMEOUT_S, **kwargs):

@@ -37,6 +37,8 @@ DIP_METRICS_REGISTER(test_metrics, rows, now)
 
 #define DEVICE 3
 
+static const struct ledger_source source = {.source = 0, .dev_id = DEVICE};
+
 static struct ledger_account accounts[LEDGER_ACCOUNTS];
 static const uint64_t none[LEDGER_ACCOUNTS], most[LEDGER_ACCOUNTS] = {10, 10, 10, 10};
 
@@ -51,14 +53,14 @@ static int setup(void **state)
 static const struct ledger_account *read_standing(int which, const uint64_t *queued)
 {
 	memset(accounts, 0xff, sizeof(accounts));
-	ledger_read(DEVICE, queued, most, accounts);
+	ledger_read(&source, queued, most, accounts);
 	return &accounts[which];
 }
 
 static const struct ledger_account *read_running(int which)
 {
 	memset(accounts, 0xff, sizeof(accounts));
-	ledger_read(DEVICE, NULL, most, accounts);
+	ledger_read(&source, NULL, most, accounts);
 	return &accounts[which];
 }
 

@@ -31,7 +31,8 @@ static const char *told_of(const struct placement *placed)
 		n += sprintf(text + n, "%s%u:", lane > 0 ? " " : "", placed->ingest[lane]);
 		for (unsigned int i = 0, first = 1; i < placed->processors; i++)
 			if (placed->process_lane[i] == lane) {
-				n += sprintf(text + n, "%s%u", first ? "" : ",", placed->process[i]);
+				n += sprintf(
+					text + n, "%s%u", first ? "" : ",", placed->process[i]);
 				first = 0;
 			}
 	}
