@@ -25,14 +25,24 @@ pytestmark = pytest.mark.tool
 
 FAKE = {
     "app/dma-image-processor": """
-import json, os, sys
+import json, os, sys, time
+def missed():
+    # With a rate of its own: more than it can take.
+    rate = next((float(a[9:]) for a in sys.argv if a.startswith("main.fps=")), 0)
+    return MISSED or int(rate > 0.8 * FPS and rate != 1000)
+def slower(ns):
+    return ns * SLOWER if "main.nth_archive=1" in sys.argv else ns
+if "main.fps=1000" in sys.argv:
+    time.sleep(1.6)
 out = next((a[21:] for a in sys.argv if a.startswith("arch.arch_output_dir=")), None)
 if out:
     os.makedirs(out + "/run")
     open(out + "/run/frames_000000.npy", "w").close()
 json.dump({"stats": {"arch_frames": 1000, "dma_frames": LOST + 1000, "arch_fps": 2000.0,
-                     "proc_frames": 1000, "dma_missed": MISSED, "proc_fps": FPS},
-           "latency": {"archived": {"max_ns": 5000000}},
+                     "proc_frames": 1000, "dma_missed": missed(), "proc_fps": FPS, "elapsed_sec": 0.5,
+                     "drops_proc_queue": 0, "drops_arch_queue": 0},
+           "latency": {"archived": {"max_ns": 5000000}, "result": {
+               "p50_ns": slower(4000), "p99_ns": slower(9000), "p999_ns": 20000, "max_ns": 50000}},
            "lcores": [{"role": "control", "busy": 0.0}, {"role": "ingest+process", "busy": 0.25},
                       {"role": "archive", "busy": 0.02}],
            "outputs": {"archive": out and out + "/run"}}, sys.stdout)
@@ -61,6 +71,14 @@ full = {"boxes": {**one, "rival_ns": [800] * n}, "boxes-cold": {**one, "rival_ns
 print(json.dumps({"kernel": "avx512" if kernel == "auto" else kernel,
                   "cases": {name: full[name] for name in cases or full}}))
 """,
+    "tests/bench/limits": """
+import json, sys
+what = sys.argv[1]
+if what == LIMIT:
+    sys.exit("limits: no")
+print(json.dumps({"read": {"gbps": 20.0}, "copy": {"gbps": 10.0}, "gaps": {
+    "p50_ns": 20, "p99_ns": 100, "p999_ns": 1000, "max_ns": 5000}}[what]))
+""",
     "bin/fio": """
 import sys
 path = next(a[11:] for a in sys.argv if a.startswith("--filename="))
@@ -79,7 +97,7 @@ sys.exit(FIO)
 def stand_ins(folder, **values):
     """A build folder of programs that answer as if they had worked, but for what values say."""
     values = {"LOST": 0, "MISSED": 0, "FPS": 50.0, "STATUS": 0, "FOUND": 1000, "VERIFY": 0, "FIO": 0,
-              "DETECT": 0, "WORST": 1.4, **values}
+              "DETECT": 0, "WORST": 1.4, "LIMIT": "0", "SLOWER": 1, **values}
     for name, text in FAKE.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,6 +249,76 @@ def test_the_figures_of_the_pipeline(tmp_path):
     assert figures["bare loop, 1 core"]["median"] == 100
     assert figures["1 worker lcore"]["median"] == 50
     assert figures["1 worker lcore, ratio"]["median"] == 0.5
+
+
+def figures_of(folder, part, *args):
+    """All of a part that went well, and what it printed."""
+    status, stdout, stderr = bench(folder, part, *SHORT, *args, "--json", folder / "figures.json")
+    assert (status, stderr) == (0, "")
+    return json.loads((folder / "figures.json").read_text(encoding="utf-8")), stdout
+
+
+def test_the_bars_of_the_pipeline(tmp_path):
+    """100 a second on one core without anything else; a program that takes 20 ms a frame."""
+    stand_ins(tmp_path / "build")
+    report, stdout = figures_of(tmp_path, "pipeline", "--frames", tmp_path)
+    figures = report["pipeline"]
+    assert figures["1 worker lcore, bar"] == {"value": 0.5, "limit": 0.9, "passed": False}
+    assert figures["overhead"]["median"] == 2e7 and not figures["overhead, bar"]["passed"]
+    if len(harness.cpus()) > 1:
+        assert figures["2 worker lcores, bar"] == {"value": 0.5, "limit": 1.8, "passed": False}
+        assert figures["64 x 64, bar"]["value"] == pytest.approx(0.5 / 0.8)
+        assert "lcores.layout=split" in report["commands"]["pipeline, split"]
+    assert "--vdev=dma_null0,width=16,height=16" in report["commands"]["pipeline, overhead"]
+    # The same sites for the program and for the limit.
+    assert report["commands"]["bare loop"].endswith(" 50 50 250 250 10 10")
+    assert "MISS" in stdout
+
+
+def test_the_figures_of_the_sources(tmp_path):
+    stand_ins(tmp_path / "build", FPS=50000.0)
+    figures = figures_of(tmp_path, "source")[0]["source"]
+    # 50,000 frames of 180,000 bytes a second against 10 GB of a copy.
+    assert figures["dma_file"]["median"] == pytest.approx(9)
+    assert figures["dma_sim, ratio"]["median"] == pytest.approx(0.9)
+    assert figures["read"]["median"] == 20
+
+
+def test_the_figures_of_the_latency(tmp_path):
+    stand_ins(tmp_path / "build", FPS=5000.0)
+    figures = figures_of(tmp_path, "latency")[0]["latency"]
+    # The kernel takes 1 us of a cold frame.
+    assert figures["p50 bar"] == {"value": 4, "limit": 3.5, "passed": False}
+    assert figures["archiving, p99 bar"]["passed"] and figures["archiving, p50 bar"]["value"] == 1
+    assert figures["floor"]["p99.9"]["median"] == 1
+    assert 0 <= figures["cpu"]["median"] < 0.1 and figures["cpu bar"]["passed"]
+    # It loses frames at more than 0.8 of its rate: found to a part in 32.
+    assert 0.8 - 1 / 32 <= figures["lossless"]["median"] <= 0.8
+    assert figures["lossless bar"]["passed"]
+
+
+def test_a_disk_that_disturbs_the_decisions(tmp_path):
+    stand_ins(tmp_path / "build", FPS=5000.0, SLOWER=2)
+    figures = figures_of(tmp_path, "latency")[0]["latency"]
+    assert figures["archiving, p50 bar"] == {"value": 2, "limit": 1.1, "passed": False}
+    assert not figures["archiving, p99 bar"]["passed"]
+
+
+@pytest.mark.parametrize("part, what", [("source", "copy"), ("latency", "gaps")])
+def test_limits_that_cannot_be_measured(tmp_path, part, what):
+    stand_ins(tmp_path / "build", LIMIT=repr(what))
+    status, _, stderr = bench(tmp_path, part, *SHORT)
+    assert status == 1 and f"bench: limit, {what}: exit status 1" in stderr
+
+
+def test_the_figures_of_the_scale(tmp_path):
+    """Any frame takes 500 us, whatever its size."""
+    stand_ins(tmp_path / "build", FPS=2000.0)
+    figures = figures_of(tmp_path, "scale")[0]["scale"]
+    assert figures["bytes"]["8192"]["median"] == figures["sites"]["10000"]["median"] == 500
+    assert figures["bytes, bar"] == {"value": 0.25, "limit": 1.15, "passed": True}
+    assert figures["slabs, worst"]["median"] == 1
+    assert figures["start, bar"]["passed"] and figures["memory, bar"]["passed"]
 
 
 def test_the_figures_of_the_kernels(tmp_path):
