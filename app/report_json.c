@@ -152,6 +152,14 @@ json_t *report_detector(const struct summary *summary)
 		"false_negative", real_or_null(s->false_negative));
 }
 
+json_t *report_pool(const struct summary *s)
+{
+	struct pool_figures pool = summary_pool(s);
+
+	return json_pack("{s:I,s:I}", "slabs", (json_int_t)pool.slabs, "available",
+		(json_int_t)pool.available);
+}
+
 json_t *report_device(const struct summary *s)
 {
 	return json_pack("{s:s,s:i,s:i,s:I,s:i,s:s}", "name", s->device, "width", s->info.width,
@@ -172,6 +180,7 @@ static void add_source(json_t *to, const struct summary *s)
 	json_object_set_new(to, "ledger", report_ledger(s));
 	json_object_set_new(to, "latency", report_latency(s));
 	json_object_set_new(to, "detector", report_detector(s));
+	json_object_set_new(to, "pool", report_pool(s));
 	json_object_set_new(to, "device", report_device(s));
 	json_object_set_new(to, "outputs", report_outputs(s));
 	json_object_set_new(to, "exit_status", json_integer(s->exit_status));
@@ -200,6 +209,7 @@ void report_json(FILE *out, const struct settings *settings, int exit_status)
 		json_object_set_new(report, "stats", report_stats(NULL));
 		json_object_set_new(report, "ledger", report_ledger(NULL));
 		json_object_set_new(report, "latency", report_latency(NULL));
+		json_object_set_new(report, "pool", report_pool(NULL));
 		json_object_set_new(report, "sources", sources_array());
 	}
 	json_object_set_new(report, "lcores", report_lcores());

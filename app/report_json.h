@@ -16,6 +16,7 @@ json_t *report_histogram(const struct dip_histogram_summary *h);
 json_t *report_latency(const struct summary *summary);
 json_t *report_lcores(void);
 json_t *report_detector(const struct summary *summary);
+json_t *report_pool(const struct summary *summary);
 json_t *report_device(const struct summary *summary);
 json_t *report_outputs(const struct summary *summary);
 json_t *report_config(const struct settings *settings);

@@ -161,6 +161,7 @@ static int judge(const struct run *run, unsigned int i, const struct control *co
 {
 	const char *name = summaries[i].device;
 	struct ledger_account accounts[LEDGER_ACCOUNTS];
+	struct pool_figures pool = summary_pool(&summaries[i]);
 	int source_error = pipeline_source_error(&run->pipeline[i]);
 	bool failed = control->of[i].unbalanced;
 
@@ -168,6 +169,14 @@ static int judge(const struct run *run, unsigned int i, const struct control *co
 	if (!ledger_balanced(accounts)) {
 		fprintf(stderr, "dma-image-processor: %s%sthe ledger does not balance\n",
 			run->count > 1 ? name : "", run->count > 1 ? ": " : "");
+		failed = true;
+	}
+	if (pool.available != pool.slabs) {
+		fprintf(stderr,
+			"dma-image-processor: %s%s%" PRIu64 " of %" PRIu64
+			" slabs are free at the end, expected all\n",
+			run->count > 1 ? name : "", run->count > 1 ? ": " : "", pool.available,
+			pool.slabs);
 		failed = true;
 	}
 	if (source_error != 0) {

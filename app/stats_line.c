@@ -91,12 +91,11 @@ static json_t *run_object(const struct summary *s, const struct settings *settin
 char *stats_line_make(const struct summary *s, enum stats_line_place place,
 	const struct settings *settings, uint64_t *before_tsc)
 {
-	struct pool_figures pool = summary_pool(s);
-	json_t *line = json_pack("{s:I,s:b,s:o,s:o,s:o,s:o,s:{s:I,s:I},s:o}", "time_ns",
+	json_t *line = json_pack("{s:I,s:b,s:o,s:o,s:o,s:o,s:o,s:o}", "time_ns",
 		(json_int_t)utc_ns(), "final", place == STATS_LINE_LAST, "stats", report_stats(s),
 		"ledger", report_ledger(s), "latency", report_latency(s), "interval",
-		interval_object(s, before_tsc), "pool", "slabs", (json_int_t)pool.slabs,
-		"available", (json_int_t)pool.available, "lcores", report_lcores());
+		interval_object(s, before_tsc), "pool", report_pool(s), "lcores",
+		report_lcores());
 	char *text;
 
 	if (line == NULL)

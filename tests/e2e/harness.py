@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Runs the real program, and checks after every run what must hold after any of them: the exit
-status, one JSON object on stdout, a ledger that balances with nothing in flight, and that no
-process of it is left."""
+status, one JSON object on stdout, that every frame and every slab is accounted for
+(check_conservation), and that no process of it is left."""
 
 import contextlib
 import itertools
@@ -112,8 +112,9 @@ class Run(Reported):
         """Whether it has not ended yet."""
         return self.process.poll() is None
 
-    def finish(self, timeout=TIMEOUT_S):
-        """Wait for the end and collect everything; it is killed when it does not come."""
+    def finish(self, timeout=TIMEOUT_S, conserved=True):
+        """Wait for the end and collect everything; it is killed when it does not come. A report that
+        there is must be that of a run in which nothing is uncounted, unless a test has spoilt it."""
         try:
             self.stdout, self.stderr = self.process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -125,6 +126,10 @@ class Run(Reported):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, 0)
             raise AssertionError("a process of the run is left")
+        if self.stdout.startswith("{"):
+            self.parse()
+            if conserved:
+                check_conservation(self)
         return self
 
     def kill(self):
@@ -152,6 +157,9 @@ class Run(Reported):
 _ACCOUNTS = {"device": ("due", "dma_frames"), "proc": ("proc_offered", "proc_frames"),
              "arch": ("dma_arch_offered", "arch_frames"),
              "results": ("results_offered", "results_frames")}
+# What makes a run a failure: exit status 1 if any of them is not 0, and only then.
+_FAILURES = ("dma_errors", "arch_io_errors", "arch_segment_errors", "arch_condemned",
+             "results_io_errors", "results_removed")
 
 
 def fill_up(folder):
@@ -164,6 +172,27 @@ def fill_up(folder):
         except OSError:
             pass
     return filler
+
+
+def check_conservation(run):
+    """Nothing is uncounted after a run, however it ended: frames, slabs, and the exit status."""
+    check_ledger(run.report["ledger"])
+    if "sources" not in run.report:
+        _check_source(run)
+        return
+    for part in run.sources.values():
+        check_ledger(part.report["ledger"])
+        _check_source(part)
+    check_sums(run)
+
+
+def _check_source(part):
+    """A source, or a run with one."""
+    pool = part.report["pool"]
+    assert pool["available"] == pool["slabs"], f"slabs that did not come back: {pool}"
+    check_stats(part)
+    failures = {name: part.stats[name] for name in _FAILURES if part.stats[name]}
+    assert part.status == (1 if failures else 0), f"exit status {part.status} with {failures}"
 
 
 def check_ledger(ledger, drained=True):
@@ -251,12 +280,6 @@ class Launcher:
         """Finish a run and check what every run must satisfy."""
         run.finish(timeout).parse()
         assert run.status == status, f"exit {run.status}, expected {status}:\n{run.stderr}"
-        check_ledger(run.report["ledger"])
-        for part in run.sources.values() if "sources" in run.report else [run]:
-            check_ledger(part.report["ledger"])
-            check_stats(part)
-        if "sources" in run.report:
-            check_sums(run)
         return run
 
     def run(self, *args, status=0, timeout=TIMEOUT_S, **kwargs):

@@ -154,8 +154,8 @@ def test_report_is_strict_json(dip, tiny):
         raise AssertionError(f"{text} is no JSON")
 
     report = json.loads(run.stdout, parse_constant=refuse)
-    assert set(report) == {"version", "stats", "ledger", "latency", "detector", "device", "lcores",
-                           "config", "outputs", "exit_status"}
+    assert set(report) == {"version", "stats", "ledger", "latency", "detector", "pool", "device",
+                           "lcores", "config", "outputs", "exit_status"}
     assert all(type(value) in (int, float) for value in report["stats"].values())
 
 
