@@ -177,11 +177,14 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 	return ret < 0 ? dip_fail(err, -ret, "processor: out of memory") : 0;
 }
 
+static const char *usual_backend(const struct settings *s)
+{
+	return s->arch.use_io_uring ? "uring" : "pwrite";
+}
+
 static const char *backend(const struct settings *s)
 {
-	if (strcmp(s->arch.backend, "auto") != 0)
-		return s->arch.backend;
-	return s->arch.use_io_uring ? "uring" : "pwrite";
+	return strcmp(s->arch.backend, "auto") != 0 ? s->arch.backend : usual_backend(s);
 }
 
 static int create_archiver(
@@ -204,6 +207,10 @@ static int create_archiver(
 		.ring = p->arch_ring,
 		.pool = p->pool,
 		.backend = backend(s),
+		.delay = {.over = usual_backend(s),
+			.delay_ns = s->arch.delay_us * 1000,
+			.stall_write = s->arch.stall_write,
+			.stall_ns = s->arch.stall_ms * 1000000},
 		.depth = s->arch.uring_qd,
 		.max_inflight = plan->arch_inflight,
 		.gather_bytes = s->arch.io_buffer_bytes,

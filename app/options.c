@@ -132,6 +132,12 @@ static const struct dip_option rows[] = {
 	STRING(arch, backend, "auto",
 		"what writes the segments: a back end of --list-drivers; auto: as use_io_uring "
 		"says"),
+	INT(arch, delay_us, "0", 0, 60000000, "us",
+		"of the back end delay, a slow disk: each write ends so much later"),
+	INT(arch, stall_write, "0", 0, 1e15, "writes",
+		"of the back end delay: writes that end before the disk stalls"),
+	INT(arch, stall_ms, "0", 0, 3600000, "ms",
+		"of the back end delay: how long it then stalls, once; 0: not at all"),
 	BOOL(arch, checksum, "true", "store a CRC32C with each frame (npy)"),
 	INT(arch, sync_interval_ms, "1000", 0, 3600000, "ms",
 		"make what is archived durable, and index it, this often; 0: at rotation and close "

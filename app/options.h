@@ -46,6 +46,7 @@ struct settings {
 		char *arch_output_dir, *arch_output_prefix;
 		int64_t ring_size;
 		char *format, *backend;
+		int64_t delay_us, stall_write, stall_ms; /* of the back end "delay" */
 		bool checksum;
 		int64_t sync_interval_ms, max_rate;
 		bool hdf5;

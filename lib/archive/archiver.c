@@ -174,7 +174,7 @@ const struct dip_archiver_status *dip_archiver_status(unsigned int source)
 
 static int open_backend(struct dip_archiver *a, struct dip_error *err)
 {
-	struct dip_io_conf conf = {.depth = a->fifo.depth};
+	struct dip_io_conf conf = {.depth = a->fifo.depth, .delay = a->conf.delay};
 	struct dip_io_info info = {.note = ""};
 	int ret;
 

@@ -29,7 +29,8 @@ struct dip_archiver_conf {
 	struct dip_segment_conf segment;
 	struct rte_ring *ring;             /* of struct dip_desc */
 	const struct dip_frame_pool *pool; /* where the frames come from */
-	const char *backend;               /* "uring" (which falls back to pwrite) or "pwrite" */
+	const char *backend;               /* one that cannot be opened is replaced by "pwrite" */
+	struct dip_io_delay delay;         /* of the back end "delay" */
 	unsigned int depth;                /* writes in flight, at most */
 	unsigned int max_inflight;         /* frames held, at most */
 	size_t gather_bytes; /* bytes gathered into one write, at most; one frame at least */

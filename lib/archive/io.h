@@ -26,8 +26,17 @@ struct dip_io_request {
 
 struct dip_io; /* an instance, private to its back end */
 
+/* What the back end "delay" does to another one; the others take no notice. */
+struct dip_io_delay {
+	const char *over;     /* the other one */
+	uint64_t delay_ns;    /* each request ends so much later */
+	uint64_t stall_write; /* the request with this number, from 0, and all that are outstanding */
+	uint64_t stall_ns;    /* or come after it, end no sooner than this after it came */
+};
+
 struct dip_io_conf {
 	unsigned int depth; /* most requests at a time */
+	struct dip_io_delay delay;
 	/* The memory that buffers will come from, to be made known to the kernel in advance. */
 	const struct dip_frame_chunk *chunk;
 	unsigned int chunks; /* 0: not known */

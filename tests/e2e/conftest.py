@@ -16,6 +16,7 @@ import pytest
 
 import harness
 import proof
+from disks import LoopDisk
 from oracle import Scene
 from telemetry_client import runtime_folder
 
@@ -87,3 +88,25 @@ def mounted_tmpfs(tmp_path):
         pytest.skip(f"no tmpfs can be mounted here: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.fixture(name="loop_disk")
+def loop_disks(tmp_path):
+    """Makes them; they go at the end."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a loop device")
+    if shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:" + os.environ["PATH"]) is None:
+        pytest.skip("no mkfs.ext4; install e2fsprogs")
+    disks = []
+
+    def make(image_mib, backing_mib):
+        folder = tmp_path / f"loop{len(disks)}"
+        folder.mkdir()
+        try:
+            disks.append(LoopDisk(folder, image_mib, backing_mib))
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"no ext4 on a loop device here: {getattr(error, 'stderr', error)}")
+        return disks[-1]
+    yield make
+    for disk in disks:
+        disk.close()

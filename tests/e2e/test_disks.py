@@ -12,86 +12,10 @@ import numpy as np
 import pytest
 
 import proof
+from disks import MIB, sh
 from oracle import check_results, dipformat
 from test_archive_tool import tool
 from test_faults import check_readable, complaints
-
-MIB = 1 << 20
-
-
-def _sh(*args, **more):
-    return subprocess.run(list(map(str, args)), check=True, capture_output=True, text=True, **more)
-
-
-class LoopDisk:
-    """ext4 on a loop device on a file in a small tmpfs. The file says that it is larger than the
-    tmpfs: writes to it fail when the kernel writes them back, not before."""
-
-    def __init__(self, folder, image_mib, backing_mib):
-        self.backing, self.mount = folder / "backing", folder / "disk"
-        self.device = None
-        self.undo = []
-        self.backing.mkdir()
-        self.mount.mkdir()
-        _sh("mount", "-t", "tmpfs", "-o", f"size={backing_mib}m", "tmpfs", self.backing)
-        self.undo.append(("umount", "-l", self.backing))
-        image = self.backing / "image"
-        with open(image, "wb") as file:
-            file.truncate(image_mib * MIB)
-        # Its own structures are written now, so that only data can fail later.
-        _sh("mkfs.ext4", "-q", "-F", "-b", 4096, "-m", 0, "-J", "size=4", "-E",
-            "lazy_itable_init=0,lazy_journal_init=0,nodiscard", image,
-            env={**os.environ, "UNIX_IO_NOZEROOUT": "1"})
-        self.device = _sh("losetup", "--find", "--show", image).stdout.strip()
-        self.undo.append(("losetup", "-d", self.device))
-        # The loop driver calls a write done of which its file took a part only. A page is taken
-        # whole or not at all.
-        queue = Path("/sys/block") / Path(self.device).name / "queue" / "max_sectors_kb"
-        queue.write_text("4", encoding="ascii")
-        self.attach()
-
-    def attach(self):
-        """Mount it."""
-        _sh("mount", "-t", "ext4", "-o", "errors=continue", self.device, self.mount)
-        self.undo.append(("umount", "-l", self.mount))
-
-    def again(self):
-        """Take it off and on: what the disk has, not what the page cache remembers."""
-        _sh("umount", self.mount)
-        self.undo.pop()
-        self.attach()
-
-    def enlarge(self, backing_mib):
-        """The disk gets its space."""
-        _sh("mount", "-o", f"remount,size={backing_mib}m", self.backing)
-
-    def close(self):
-        """Undo everything, the last first."""
-        for command in reversed(self.undo):
-            subprocess.run(command, check=False, capture_output=True)
-
-
-@pytest.fixture(name="loop_disk")
-def loop_disks(tmp_path):
-    """Makes them; they go at the end."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for a loop device")
-    if shutil.which("mkfs.ext4", path="/usr/sbin:/sbin:" + os.environ["PATH"]) is None:
-        pytest.skip("no mkfs.ext4; install e2fsprogs")
-    disks = []
-
-    def make(image_mib, backing_mib):
-        folder = tmp_path / f"loop{len(disks)}"
-        folder.mkdir()
-        try:
-            disks.append(LoopDisk(folder, image_mib, backing_mib))
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"no ext4 on a loop device here: {getattr(error, 'stderr', error)}")
-        return disks[-1]
-    yield make
-    for disk in disks:
-        disk.close()
-
 
 def exact_frames(path, scene):
     """The frames that lie exact in a segment: {seq: timestamp}."""
@@ -194,7 +118,7 @@ def test_a_folder_that_becomes_read_only(dip, scene):
     try:
         time.sleep(0.8)
     finally:
-        _sh("umount", folder)
+        sh("umount", folder)
     at_end = time.time_ns()
     time.sleep(1.2)
     run = dip.stop(run, status=1)
