@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <rte_common.h>
 #include <rte_eal.h>
@@ -227,6 +228,17 @@ static void say_choice(const struct arguments *a)
 	fprintf(stderr, "\n");
 }
 
+/* Without a folder of its own EAL puts telemetry's socket where no tool looks for it. */
+static void say_run_folder(void)
+{
+	if (rte_eal_get_runtime_dir()[0] != '\0')
+		return;
+	fprintf(stderr,
+		"dma-image-processor: EAL could not make its run folder: telemetry is at "
+		"/tmp/dpdk_telemetry.v2; expected %s that can be written to\n",
+		getuid() == 0 ? "a /var/run/dpdk" : "XDG_RUNTIME_DIR to name a folder");
+}
+
 int launch_eal(const struct command *command, const struct settings *settings,
 	const size_t *image_bytes, unsigned int sources, struct dip_error *err)
 {
@@ -243,10 +255,15 @@ int launch_eal(const struct command *command, const struct settings *settings,
 		argc = chosen.argc;
 		argv = chosen.argv;
 	}
-	if (rte_eal_init(argc, argv) < 0)
-		return dip_fail(err, rte_errno,
+	rte_errno = 0;
+	if (rte_eal_init(argc, argv) < 0) {
+		int code = rte_errno != 0 ? rte_errno : EIO; /* it does not always say */
+
+		return dip_fail(err, code,
 			"EAL does not start: %s; its own lines above say what it needs, "
 			"scripts/doctor what the machine lacks",
-			rte_strerror(rte_errno));
+			rte_strerror(code));
+	}
+	say_run_folder();
 	return 0;
 }

@@ -52,7 +52,7 @@ static int check_config(const struct command *command)
 		print_memory(bytes[i], RTE_MAX(sources.count, 1u));
 	}
 	sources_close(&sources);
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	return stdout_taken() ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* The actions that start nothing. */
@@ -76,7 +76,7 @@ static int inform(const struct command *command)
 	default:
 		print_help();
 	}
-	return fflush(stdout) == 0 ? EXIT_DONE : EXIT_FAILED;
+	return stdout_taken() ? EXIT_DONE : EXIT_FAILED;
 }
 
 int main(int argc, char **argv)

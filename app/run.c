@@ -34,6 +34,17 @@ int complain(const struct dip_error *err)
 	return EXIT_USAGE;
 }
 
+bool stdout_taken(void)
+{
+	bool flushed = fflush(stdout) == 0;
+
+	if (flushed && !ferror(stdout))
+		return true;
+	fprintf(stderr, "dma-image-processor: stdout: %s; what was printed there is not complete\n",
+		flushed ? "a write has failed" : strerror(errno));
+	return false;
+}
+
 static struct dip_dma_info info_of(const struct source *source)
 {
 	struct dip_dma_info dma_info = {0};
@@ -211,7 +222,7 @@ static int print_report(const struct run *run, int status)
 		report_json(stdout, run->settings, status);
 	else
 		report_text(stdout);
-	return fflush(stdout) != 0 && status == EXIT_DONE ? EXIT_FAILED : status;
+	return stdout_taken() ? status : EXIT_FAILED;
 }
 
 /* --- the run --- */

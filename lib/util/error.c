@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -17,5 +18,6 @@ int dip_fail(struct dip_error *err, int code, const char *fmt, ...)
 			if (*p < ' ' || *p == 0x7f)
 				*p = '?';
 	}
-	return -code;
+	/* Others do not always say why: a failure is one all the same. */
+	return code != 0 ? -code : -EIO;
 }

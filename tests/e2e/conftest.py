@@ -10,6 +10,7 @@ DIP_SAMPLE_IMAGES  the folder of sample images, default ../shared/images/atoms-3
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,23 @@ def tiny_scene(tmp_path_factory):
     scene = Scene(31, 16, 16, seed=2)
     scene.folder = scene.write(tmp_path_factory.mktemp("tiny") / "frames")
     return scene
+
+
+@pytest.fixture(name="public")
+def everybodys_folder():
+    """A folder in which harness.NOBODY can run the program; pytest's own are closed to others."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become another user")
+    if harness.program() is None:
+        pytest.skip("DIP_BINARY does not name the program")
+    reach = subprocess.run(["sh", "-c", '"$0" --version', harness.program()], check=False,
+                           capture_output=True, cwd="/", **harness.NOBODY)
+    if reach.returncode != 0:
+        pytest.skip(f"another user cannot run {harness.program()}")
+    folder = Path(tempfile.mkdtemp(prefix="dip_public_"))
+    folder.chmod(0o777)
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(name="small_disk")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 60
+# Options of subprocess: another user than root.
+NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
 _prefixes = itertools.count()
 
 

@@ -7,8 +7,6 @@ import os
 import resource
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,26 +97,8 @@ def test_io_uring_forbidden(dip, scene, prefix):
     assert len(lines) == 1 and "writing with pwrite instead" in lines[0], lines
 
 
-@pytest.fixture(name="public")
-def everybodys_folder():
-    """A folder in which another user may work; pytest's own are closed to others."""
-    folder = Path(tempfile.mkdtemp(prefix="dip_public_"))
-    folder.chmod(0o777)
-    yield folder
-    shutil.rmtree(folder)
-
-
 def test_too_little_locked_memory(public):
     """An ordinary user with ulimit -l 64: no registered buffers, and io_uring all the same."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become another user")
-    if harness.program() is None:
-        pytest.skip("DIP_BINARY does not name the program")
-    nobody = {"user": 65534, "group": 65534, "extra_groups": []}
-    reach = subprocess.run([harness.program(), "--version"], check=False, capture_output=True,
-                           cwd=public, **nobody) if _reachable(nobody, public) else None
-    if reach is None or reach.returncode != 0:
-        pytest.skip(f"another user cannot run {harness.program()}")
     scene = Scene(40, 64, 64, seed=4)
     scene.write(public / "frames")
     dip, prefix = harness.Launcher(public), f"dippath{os.getpid()}"
@@ -129,7 +109,7 @@ def test_too_little_locked_memory(public):
                 "--no-shconf", "-m", "256", f"--file-prefix={prefix}"]
     try:
         run = dip.start(public / "frames", 0, eal_args=eal_args, sets=scene.sets(**LIVE), options={
-            **nobody, "env": {**os.environ, "XDG_RUNTIME_DIR": str(public)},
+            **harness.NOBODY, "env": {**os.environ, "XDG_RUNTIME_DIR": str(public)},
             "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (65536, 65536))})
         client = Client(prefix, run.pid, folder=public / "dpdk" / prefix)
         told, lines = look_and_stop(dip, run, scene, client, ANY_LINE)
@@ -140,12 +120,6 @@ def test_too_little_locked_memory(public):
     assert not told["registered_buffers"] and told["registered_files"]
     assert len(lines) == 1 and "cannot be registered" in lines[0], lines
     assert "ulimit -l is 64 KiB" in lines[0]
-
-
-def _reachable(user, folder):
-    """Whether another user gets to the program at all."""
-    return subprocess.run(["test", "-x", harness.program()], check=False, cwd=folder,
-                          **user).returncode == 0
 
 
 @pytest.fixture(name="plain_disk")
