@@ -253,6 +253,7 @@ def test_two_of_a_prefix_that_is_one_processs(dip, scene):
         assert complaints(second, "Is another primary process running?")
         assert len(remarks(second)) == 1
         assert "EAL does not start" in remarks(second)[0] and "doctor" in remarks(second)[0]
+        assert "Success" not in remarks(second)[0]
         assert not (dip.folder / "other").exists()
         dip.stop(first)
         check_lossless(first, scene)

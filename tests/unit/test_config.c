@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
+
 #include "config_fixture.h"
 
 static void test_defaults(void **state)
@@ -203,9 +205,20 @@ static void test_markdown(void **state)
 	free(text);
 }
 
+/* What others do not explain is a failure all the same. */
+static void test_failure_without_a_reason(void **state)
+{
+	struct dip_error err;
+
+	(void)state;
+	assert_int_equal(dip_fail(&err, 0, "%s", "why"), -EIO);
+	assert_string_equal(err.text, "why");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_failure_without_a_reason),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_broken_preset),
 		cmocka_unit_test(test_set),

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""R9: the n-th call of a function fails, of the program's own calls and of those that DPDK makes for it.
+It ends, with no crash: without loss and exit status 0 where there is another way; else with 1 or 2
+and a line that says what failed. What is counted as written can be read; of a run that did not start
+nothing is left."""
+
+import os
+import random
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import harness
+import proof
+from harness import check_ledger
+from oracle import check_lossless, check_results
+from test_faults import check_readable
+
+pytestmark = pytest.mark.calls
+
+PROGRAM = """malloc calloc realloc strdup posix_memalign aligned_alloc mmap64 mkdir write pwrite64
+    pwritev64 fsync fdatasync ftruncate64 fallocate64 renameat2 linkat pthread_create fopen64 open64
+    io_uring_queue_init io_uring_register_buffers io_uring_register_files
+    io_uring_register_files_sparse io_uring_register_files_update io_uring_submit
+    rte_mempool_create_empty rte_mempool_set_ops_byname rte_mempool_populate_default
+    rte_ring_create_elem rte_malloc_socket rte_zmalloc_socket rte_telemetry_register_cmd""".split()
+DPDK = """mmap mmap64 mkdir open open64 openat pthread_create fopen fopen64 fallocate ftruncate
+    rte_memzone_reserve rte_memzone_reserve_aligned rte_ring_create_elem
+    rte_telemetry_register_cmd""".split()
+# A function that the program does not use by this name counts no call, and is left out.
+SECONDS = 0.25
+# What a run takes that ends by itself, and the 2 s that are promised.
+USUAL_S = 10
+REASONS = ("memory", "Input/output error", "No space left", "Too many open files", "Invalid argument",
+           "temporarily unavailable", "EAL does not start", "condemned", "main.slabs")
+
+
+def shim():
+    """The library that makes calls fail."""
+    path = Path(harness.program()).parents[1] / "tests" / "calls" / "libfail_call.so"
+    if not path.exists():
+        pytest.skip(f"{path} is not built")
+    return path
+
+
+def run_failing(dip, scene, of, call, n, sets):
+    """One run. Returns (run, calls that counted or None when one failed)."""
+    said = dip.folder / "said"
+    env = {**os.environ, "LD_PRELOAD": str(shim()), "FAIL_CALL": call, "FAIL_OF": of,
+           "FAIL_NTH": str(n), "FAIL_SAID": str(said),
+           "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+    run = dip.start(scene.folder, SECONDS, sets=sets, options={"env": env})
+    run.finish(USUAL_S)
+    text = said.read_text(encoding="ascii") if said.exists() else ""
+    said.unlink(missing_ok=True)
+    return run, int(text) if text not in ("", "-") else None
+
+
+def check_kept(run, scene):
+    """The archive of a run that has failed: what it counts is there. A segment whose sync has failed is
+    kept under another name, and counts no less."""
+    if run.stats["arch_condemned"] == 0:
+        check_readable(run, scene)
+        return
+    condemned = list(run.archive().glob("*.npy.condemned"))
+    assert len(condemned) == run.stats["arch_condemned"]
+    files = [*run.archive().glob("*.npy"), *condemned]
+    assert sum(len(np.load(path)) for path in files) >= run.stats["arch_frames"]
+
+
+def check_end(dip, run, scene, what):
+    """What holds of a run in which a call has failed."""
+    said = [line for line in run.stderr.splitlines() if not line.startswith(("TELEMETRY:",))]
+    assert run.status in (0, 1, 2), f"{what}: exit {run.status}\n{run.stderr}"
+    if run.status == 2:
+        assert run.stdout == "" and said, what
+        assert not [name for name in ("archive", "results") if (dip.folder / name).exists()], what
+    elif run.stdout:
+        run.parse()
+        check_ledger(run.report["ledger"])
+        if run.status == 0:
+            check_lossless(run, scene)
+        else:
+            check_results(run, scene)
+            check_kept(run, scene)
+    if run.status != 0:
+        assert any(reason in line for reason in REASONS for line in said), f"{what}:\n{run.stderr}"
+
+
+def clear(dip):
+    for name in ("archive", "results"):
+        shutil.rmtree(dip.folder / name, ignore_errors=True)
+
+
+@pytest.mark.parametrize("of,call", [("program", call) for call in PROGRAM] +
+                         [("dpdk", call) for call in DPDK])
+def test_the_nth_call_fails(dip, scene, of, call):
+    sets = scene.sets(**{"main.nth_archive": 1, "main.overrun": "block", "main.fps": 800,
+                         "arch.segment_bytes": 1 << 19, "arch.sync_interval_ms": 50,
+                         "arch.use_io_uring": call not in ("pwritev64",)})
+    run, calls = run_failing(dip, scene, of, call, 0, sets)
+    assert run.status == 0 and calls is not None, run.stderr
+    clear(dip)
+    if calls == 0:
+        pytest.skip(f"{of} makes no such call")
+    numbers = list(range(1, calls + 1))
+    if not proof.long_form() and calls > 3:
+        numbers = sorted({1, calls, random.Random(calls).randrange(2, calls)})
+    ends = {0: 0, 1: 0, 2: 0}
+    for n in numbers:
+        run, left = run_failing(dip, scene, of, call, n, sets)
+        check_end(dip, run, scene, f"call {n} of {calls} of {call} of {of}")
+        ends[run.status] += 1
+        clear(dip)
+        if left is not None:  # fewer calls this time: a clean run
+            break
+    proof.say(f"R9: {call} of {of}: {len(numbers)} of {calls} calls failed in turn: "
+              f"{ends[0]} runs without loss, {ends[1]} that failed, {ends[2]} refused")
