@@ -101,9 +101,10 @@ def cpus(options):
     return chosen
 
 
-def lcores(workers):
-    """EAL arguments: the workers pinned one to a CPU, the main lcore floating over all of them."""
-    everywhere = ",".join(map(str, workers))
+def lcores(workers, main=None):
+    """EAL arguments: the workers pinned one to a CPU, the main lcore floating over those of main, or
+    over theirs."""
+    everywhere = ",".join(map(str, main or workers))
     pinned = "".join(f",{i + 1}@{cpu}" for i, cpu in enumerate(workers))
     return ["--lcores", f"0@({everywhere}){pinned}", "--main-lcore", "0"]
 
