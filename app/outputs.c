@@ -10,13 +10,14 @@
 #include <unistd.h>
 
 #include "outputs.h"
+#include "util/file.h"
 
 #define TRIES 1000
 
 /* mkdir, remembered, so that a failure before the run can take it back. */
 static int make_folder(struct outputs *o, const char *path)
 {
-	if (mkdir(path, 0755) < 0)
+	if (mkdir(path, DIP_FOLDER_MODE) < 0)
 		return -errno;
 	if (o->made_count < OUTPUTS_MADE)
 		o->made[o->made_count] = strdup(path);
@@ -71,7 +72,7 @@ static int make_stats(const struct settings *s, const char *stamp, struct output
 		return 0;
 	snprintf(o->stats, sizeof(o->stats), "%s/results_%s.stats.jsonl", s->proc.proc_output_dir,
 		stamp);
-	o->stats_fd = open(o->stats, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+	o->stats_fd = open(o->stats, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, DIP_FILE_MODE);
 	if (o->stats_fd < 0)
 		o->stats[0] = '\0'; /* not ours */
 	return o->stats_fd < 0 ? -errno : 0;
@@ -123,7 +124,7 @@ static int make_stamped(const struct settings *s, const char *stamp, bool archiv
 
 	if (archive) {
 		snprintf(o->archive, sizeof(o->archive), "%s/%s", s->arch.arch_output_dir, stamp);
-		if (mkdir(o->archive, 0755) < 0)
+		if (mkdir(o->archive, DIP_FOLDER_MODE) < 0)
 			return fail_folder("arch.arch_output_dir", o->archive, -errno, err);
 	}
 	if (results->format == NULL)

@@ -51,7 +51,7 @@ static int save_cut(
 	if (p->cut_count == 0)
 		return 0;
 	snprintf(path, sizeof(path), "%s.cut", r->path);
-	fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+	fd = open(path, O_CREAT | O_NOFOLLOW | O_RDWR | O_CLOEXEC, DIP_FILE_MODE);
 	if (fd < 0)
 		return dip_fail(err, errno, "%s: cannot be opened: %s; nothing was changed", path,
 			strerror(errno));

@@ -37,14 +37,14 @@ int sink_open(struct sink *s, const struct arguments *args, struct dip_error *er
 	*s = (struct sink){.args = args, .fd = -1};
 	s->path = args->stack != NULL ? args->stack : args->raw;
 	if (s->path == NULL) {
-		if (mkdir(args->output, 0755) < 0 && errno != EEXIST)
+		if (mkdir(args->output, DIP_FOLDER_MODE) < 0 && errno != EEXIST)
 			return fail(args->output, errno, err);
 		return 0;
 	}
 	if (!args->force && access(s->path, F_OK) == 0)
 		return fail(s->path, EEXIST, err);
 	part_path(s, part);
-	s->fd = open(part, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+	s->fd = open(part, O_CREAT | O_TRUNC | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE);
 	if (s->fd < 0)
 		return fail(part, errno, err);
 	s->end = args->stack != NULL ? HEADER : 0;
@@ -70,7 +70,7 @@ static int put_file(struct sink *s, const struct dip_reader *r, const struct dip
 
 	snprintf(path, sizeof(path), "%s/frame_%012" PRIu64 ".npy", s->args->output,
 		record->trailer.seq);
-	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC | (s->args->force ? O_TRUNC : O_EXCL), 0644);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC | (s->args->force ? O_TRUNC : O_EXCL), DIP_FILE_MODE);
 	if (fd < 0)
 		return fail(path, errno, err);
 	ret = header(head, &r->shape, false, 0);
@@ -138,7 +138,7 @@ static int write_seq(const struct sink *s, struct dip_error *err)
 	if (len > 4 && strcmp(s->path + len - 4, ".npy") == 0)
 		len -= 4;
 	snprintf(path, sizeof(path), "%.*s.seq.npy", (int)len, s->path);
-	fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+	fd = open(path, O_CREAT | O_TRUNC | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE);
 	if (fd < 0)
 		return fail(path, errno, err);
 	snprintf(shape, sizeof(shape), "(%" PRIu64 ",)", s->frames);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -15,8 +16,31 @@ static int result(int ret)
 	return ret < 0 ? -errno : ret;
 }
 
+/* A new file comes into the folder of a run, which whoever may write beside it could have replaced by
+ * a link to elsewhere: that one is not followed. */
+static int create(const char *path, int flags, unsigned int mode)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[4096] = ".";
+	int dir, ret;
+
+	if (slash == NULL)
+		return result(open(path, flags | O_CLOEXEC, mode));
+	if ((size_t)(slash - path) >= sizeof(folder))
+		return -ENAMETOOLONG;
+	snprintf(folder, sizeof(folder), "%.*s", slash > path ? (int)(slash - path) : 1, path);
+	dir = open(folder, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return -errno;
+	ret = result(openat(dir, slash + 1, flags | O_NOFOLLOW | O_CLOEXEC, mode));
+	close(dir);
+	return ret;
+}
+
 static int files_open(const char *path, int flags, unsigned int mode)
 {
+	if ((flags & O_CREAT) != 0)
+		return create(path, flags, mode);
 	return result(open(path, flags | O_CLOEXEC, mode));
 }
 
@@ -59,7 +83,7 @@ static int files_unlink(const char *path)
 
 static int files_mkdir(const char *path)
 {
-	return result(mkdir(path, 0755));
+	return result(mkdir(path, DIP_FOLDER_MODE));
 }
 
 static int files_rmdir(const char *path)

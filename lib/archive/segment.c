@@ -10,6 +10,7 @@
 
 #include "archive/segment_impl.h"
 #include "format/format.h"
+#include "util/file.h"
 
 static size_t image_bytes(const struct dip_segment_conf *conf)
 {
@@ -79,7 +80,7 @@ static int open_data(struct dip_segment *s)
 	char path[DIP_SEGMENT_PATH];
 
 	working_path(s, path);
-	s->fd = s->conf->files->open(path, O_CREAT | O_EXCL | O_RDWR, 0644);
+	s->fd = s->conf->files->open(path, O_CREAT | O_EXCL | O_RDWR, DIP_FILE_MODE);
 	return s->fd < 0 ? s->fd : 0;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 
 #include "archive/segment_impl.h"
+#include "util/file.h"
 
 #define LINE_MAX_BYTES 42 /* two numbers of 20 digits, a blank, a newline */
 #define LINE_BYTES 32     /* that most lines stay below */
@@ -45,7 +46,7 @@ int dip_segment_open_index(struct dip_segment *s)
 	if (!s->conf->make_index)
 		return 0;
 	dip_segment_index_path(s, path);
-	s->idx_fd = s->conf->files->open(path, O_CREAT | O_EXCL | O_WRONLY, 0644);
+	s->idx_fd = s->conf->files->open(path, O_CREAT | O_EXCL | O_WRONLY, DIP_FILE_MODE);
 	if (s->idx_fd < 0)
 		return s->idx_fd;
 	reserve(s);

@@ -87,7 +87,7 @@ static bool holds(const char *path, const void *image, size_t bytes)
 
 static int write_file(const char *path, const void *image, size_t bytes)
 {
-	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644), ret;
+	int fd = open(path, O_CREAT | O_TRUNC | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE), ret;
 
 	if (fd < 0)
 		return -errno;

@@ -10,6 +10,7 @@
 
 #include "reader/index.h"
 #include "reader/reader_impl.h"
+#include "util/file.h"
 
 #define PATH_BYTES 4500
 #define LINE_MAX_BYTES 42 /* two numbers of 20 digits, a blank, a newline */
@@ -153,7 +154,7 @@ int dip_sync_folder(const char *path)
 
 static int write_file(const char *path, const struct dip_index_text *text)
 {
-	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644), ret = 0;
+	int fd = open(path, O_CREAT | O_TRUNC | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE), ret = 0;
 	size_t done = 0;
 
 	if (fd < 0)

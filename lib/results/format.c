@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "results/format.h"
+#include "util/file.h"
 
 #define ENTRY(name) &dip_results_##name,
 
@@ -34,9 +35,9 @@ static int open_nameless(const char *path)
 	char folder[4096];
 
 	if (slash == NULL)
-		return open(".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+		return open(".", O_TMPFILE | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE);
 	snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path) + 1, path);
-	return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+	return open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE);
 }
 
 static int give_name(int fd, const char *path)
@@ -51,7 +52,7 @@ static int give_name(int fd, const char *path)
 static int create_named(const char *path, const struct dip_results_format *format,
 	const struct dip_results_shape *shape)
 {
-	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644), ret;
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE), ret;
 
 	if (fd < 0)
 		return -errno;

@@ -93,7 +93,7 @@ static int write_table(int fd, const struct dip_sites *sites, const struct dip_d
 int dip_results_table_create(
 	const char *path, const struct dip_sites *sites, const struct dip_detector *det)
 {
-	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644), ret;
+	int fd = open(path, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE), ret;
 
 	if (fd < 0)
 		return -errno;

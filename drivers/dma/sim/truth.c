@@ -112,7 +112,7 @@ int sim_truth_create(const struct sim *s, struct sim_truth **book, struct dip_er
 		ret = dip_fail(err, ENOMEM, "out of memory");
 		goto fail;
 	}
-	t->fd = open(s->truth, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);
+	t->fd = open(s->truth, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, DIP_FILE_MODE);
 	if (t->fd < 0) {
 		ret = dip_fail(err, errno,
 			"truth=%s: %s; expected the name of a new file in a folder that can be "
