@@ -27,7 +27,7 @@ pytestmark = pytest.mark.environments
 
 LIVE = {"main.nth_archive": 1, "main.overrun": "block", "main.fps": 500}
 # What the program always says of itself.
-ORDINARY = ("EAL arguments chosen", " sites, detector ", "lcores: ")
+ORDINARY = ("EAL arguments chosen", " sites, detector ", "lcores: ", "copy engine ")
 
 
 @pytest.fixture(name="auto", autouse=True)
