@@ -136,6 +136,7 @@ static int create_lane(
 		.burst = ingest_burst(p),
 		.arch = p->arch_ring,
 		.nth_archive = s->main.nth_archive,
+		.image_bytes = p->image_bytes,
 		.block = blocking(s),
 		.nice = s->dma.thread_nice,
 	};

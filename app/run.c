@@ -8,6 +8,7 @@
 #include <rte_lcore.h>
 #include <rte_rawdev.h>
 
+#include "frame/check.h"
 #include "control.h"
 #include "pipeline.h"
 #include "report.h"
@@ -164,7 +165,8 @@ static bool has_errors(unsigned int source)
 	for (unsigned int i = 0; i < RTE_DIM(errors); i++)
 		if (dip_metric_of(source, errors[i]) > 0)
 			return true;
-	return false;
+	/* Counted by lcore, whosever frame it was. */
+	return dip_frames_changed();
 }
 
 /* What makes a source's run that came to its end a failure. */

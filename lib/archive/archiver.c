@@ -31,6 +31,7 @@ static struct dip_frame *receive(struct dip_archiver *a)
 			continue;
 		}
 		__atomic_store_n(&a->held, a->held + 1, __ATOMIC_RELEASE);
+		dip_frame_verify(frame);
 		return frame;
 	}
 	return NULL;

@@ -10,6 +10,7 @@
 #include "archive/fifo.h"
 #include "archive/keeper.h"
 #include "archive/waiting.h"
+#include "frame/check.h"
 
 /* The archive poller writes the first, the segment keeper's thread the second. */
 struct dip_archive_counters {
@@ -62,6 +63,7 @@ static inline void dip_archive_release(
 	struct dip_archiver *a, struct dip_frame *frame, uint64_t *counter)
 {
 	dip_count(counter, 1);
+	dip_frame_verify(frame);
 	dip_frame_put(frame);
 	__atomic_store_n(&a->held, a->held - 1, __ATOMIC_RELEASE);
 }

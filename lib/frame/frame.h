@@ -26,6 +26,8 @@ struct dip_frame {
 	struct rte_mempool *mempool;
 	uint32_t refs;       /* atomic: sinks that hold the frame */
 	uint32_t generation; /* atomic: changes whenever the frame goes back to the pool */
+	/* With DIP_CHECK_FRAMES only, written by the ingest before publication (check.h). */
+	uint32_t image_bytes, image_crc;
 } __rte_cache_aligned;
 
 /* What a ring carries. A consumer whose generation is not the frame's refuses it. */

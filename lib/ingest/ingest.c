@@ -9,6 +9,7 @@
 #include <rte_rawdev.h>
 #include <rte_ring.h>
 
+#include "frame/check.h"
 #include "ingest/ingest.h"
 
 RTE_LOG_REGISTER(dip_ingest_log, dip.ingest, NOTICE);
@@ -136,10 +137,11 @@ static enum offer step_proc(struct dip_ingest *in, struct dip_frame *frame)
 }
 
 /* Counted before the first attempt, so that nothing is ever done that was not offered. */
-static void count_offered(struct dip_ingest *in, const struct dip_frame *frame)
+static void count_offered(struct dip_ingest *in, struct dip_frame *frame)
 {
 	if (in->seen)
 		return;
+	dip_frame_publish(frame, in->conf.image_bytes);
 	dip_count(&in->counters->proc_offered, 1);
 	if (wants_archive(in, frame))
 		dip_count(&in->counters->dma_arch_offered, 1);

@@ -26,6 +26,7 @@ struct dip_ingest_conf {
 	struct rte_ring *proc;     /* of struct dip_desc; this lane alone enqueues */
 	struct rte_ring *arch;     /* of struct dip_desc; shared by the lanes; NULL: no archive */
 	uint64_t nth_archive;      /* frames whose seq is a multiple of it are offered to arch */
+	uint32_t image_bytes;      /* of a frame's pixels */
 	struct dip_window *window; /* the lane's results; NULL: nobody wants results */
 	bool block;
 	int nice; /* nice value of its thread, 0: as it is */

@@ -4,6 +4,7 @@
 #include <rte_cycles.h>
 #include <rte_malloc.h>
 
+#include "frame/check.h"
 #include "process/process.h"
 #include "process/site_stats.h"
 
@@ -100,7 +101,9 @@ static void handle(struct dip_process *p, const struct dip_desc *desc, uint64_t 
 		dip_count(&p->counters->proc_discarded, 1);
 	} else {
 		slot->kind = DIP_RESULT_FRAME;
+		dip_frame_verify(frame);
 		decide(p, frame, dequeued_tsc, slot);
+		dip_frame_verify(frame);
 	}
 	if (w != NULL) {
 		if (slot->kind == DIP_RESULT_FRAME)

@@ -161,7 +161,7 @@ _ACCOUNTS = {"device": ("due", "dma_frames"), "proc": ("proc_offered", "proc_fra
              "results": ("results_offered", "results_frames")}
 # What makes a run a failure: exit status 1 if any of them is not 0, and only then.
 _FAILURES = ("dma_errors", "arch_io_errors", "arch_segment_errors", "arch_condemned",
-             "results_io_errors", "results_removed")
+             "results_io_errors", "results_removed", "frame_changes")
 
 
 def fill_up(folder):

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.conservation
 
 MEGABYTES = 320
 SLABS_BYTES = 128 << 20
+JUMP_NS = 50_000_000  # that the clock jumps ahead, at most
 STOP_S = 30  # of a program that has much to drain, on a busy machine
 # Lcores named by hand, all of four workers (and the main one, 0).
 NAMED = [{}, {}, {}, {"ingest": "1", "process": "2", "archive": "3", "results": "0"},
@@ -62,8 +63,8 @@ class Case:
 
     def make_faults(self):
         """What befalls the source, or ""; frames that are lost for certain are in self.lost, the
-        frame that none comes behind is self.dead."""
-        rng, self.lost, self.dead, faults = self.rng, set(), None, []
+        frame that none comes behind is self.dead, and how often the clock jumps self.jumps."""
+        rng, self.lost, self.dead, self.jumps, faults = self.rng, set(), None, 0, []
         if rng.random() < 0.5:
             return ""
         for _ in range(rng.randint(1, 4)):
@@ -72,6 +73,7 @@ class Case:
                                "burst" if self.paced else "lost"])
             if kind == "lost":
                 self.lost.add(at)
+            self.jumps += kind == "jump"
             if kind == "~":
                 faults.append(rng.choice(["lost", "duplicate"]) + f"~{rng.random() / 5:.3f}")
             else:
@@ -136,6 +138,7 @@ def _play(dip, case):
         for _ in range(rng.choice([1, 1, 2])):
             run.signal(signal.SIGINT)
     run.finish(STOP_S).parse()
+    run.t1 += case.jumps * JUMP_NS  # by the clock of the time stamps
     return run
 
 

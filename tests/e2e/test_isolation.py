@@ -18,7 +18,7 @@ STALL_S = proof.count(2.5, 12)
 CALM_S = 1.0  # before and after
 # A quarter of the slabs is kept from a sink that hangs: a quarter of a second, for a busy machine.
 LIVE = {"main.fps": FPS, "main.nth_archive": 1, "main.overrun": "drop", "main.slabs": 2048,
-        "proc.results": "npy", "arch.segment_bytes": 4 << 20}
+        "proc.results": "npy", "arch.segment_bytes": 4 << 20, "arch.uring_qd": 256}
 
 
 def _latencies(run, begin, end):

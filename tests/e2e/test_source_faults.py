@@ -18,7 +18,7 @@ WORK = {"dma_frames", "dma_bytes", "dma_pool_waits", "dma_late_max_ns", "dma_fau
         "proc_offered", "proc_frames", "proc_occupied", "proc_empty_polls", "results_offered",
         "results_frames", "results_bytes", "dma_arch_offered", "arch_frames", "arch_bytes",
         "arch_rotations", "arch_segments", "arch_durable", "ledger_checks", "elapsed_sec",
-        "drained_sec", "dma_fps", "proc_fps", "arch_fps", "arch_gbps", "arch_gibps"}
+        "frame_checks", "drained_sec", "dma_fps", "proc_fps", "arch_fps", "arch_gbps", "arch_gibps"}
 SOURCES = ["file", "stream", "replay"]
 
 

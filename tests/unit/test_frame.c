@@ -9,7 +9,9 @@
 #include <rte_malloc.h>
 #include <rte_ring_elem.h>
 
+#include "frame/check.h"
 #include "frame/frame.h"
+#include "metrics/metrics.h"
 
 #define MIB ((size_t)1 << 20)
 #define PAGE ((size_t)4096)
@@ -331,6 +333,38 @@ static void says(const struct dip_error *err, const char *text)
 	assert_null(strchr(err->text, '\n'));
 }
 
+/* The first, the last and any other byte of the image; what is behind it belongs to the archiver. */
+static void test_changes_are_found(void **state)
+{
+	struct dip_frame_pool *pool = pool_of(2, PAGE);
+	uint64_t checks = dip_metric_value("frame_checks"),
+		 changes = dip_metric_value("frame_changes");
+	const unsigned int at[] = {0, 999, 500};
+	struct dip_frame *frame;
+	uint8_t *bytes;
+
+	(void)state;
+	assert_int_equal(dip_frame_alloc(pool, &frame, 1), 1);
+	bytes = (uint8_t *)frame->pixels;
+	memset(bytes, 7, PAGE);
+	dip_frame_checksum(frame, 1000);
+	dip_frame_compare(frame);
+	bytes[1000] ^= 1;
+	dip_frame_compare(frame);
+	assert_int_equal(dip_metric_value("frame_changes"), changes);
+	for (unsigned int i = 0; i < RTE_DIM(at); i++) {
+		bytes[at[i]] ^= 1;
+		dip_frame_compare(frame);
+		assert_int_equal(dip_metric_value("frame_changes"), ++changes);
+		bytes[at[i]] ^= 1;
+		dip_frame_compare(frame);
+	}
+	assert_int_equal(dip_metric_value("frame_changes"), changes);
+	assert_int_equal(dip_metric_value("frame_checks"), checks + 8);
+	dip_frame_put(frame);
+	dip_frame_pool_free(pool);
+}
+
 static void test_too_little_memory(void **state)
 {
 	struct dip_frame_pool *pool = NULL;
@@ -519,6 +553,7 @@ int main(void)
 		cmocka_unit_test(test_near_exhaustion),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_stale_descriptor),
+		cmocka_unit_test(test_changes_are_found),
 		cmocka_unit_test(test_too_little_memory),
 		cmocka_unit_test(test_too_little_memory_halfway),
 		cmocka_unit_test(test_name_in_use),
