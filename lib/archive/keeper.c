@@ -15,6 +15,10 @@
 #define RETIRED_MAX (TAKEN_MAX - 2) /* the archiver has two at most */
 #define RETIRED_SOON 8              /* of these the keeper does not wait for the interval's end */
 #define LOOK_MS 100                 /* from one look at the files to the next */
+/* An index that cannot be made durable is tried again so often at the end of the run, or when there is
+ * no place for more segments, and then given up; else as often as the disk may bear. */
+#define VAIN_MAX 3
+#define AGAIN_MS 100
 #define NS_PER_MS UINT64_C(1000000)
 
 struct dip_keeper {
@@ -29,6 +33,8 @@ struct dip_keeper {
 	pthread_cond_t work;
 	struct dip_segment *taken[TAKEN_MAX]; /* the retired ones first, the oldest first */
 	unsigned int retired_count, taken_count;
+	unsigned int vain; /* rounds in a row that could finish none of those retired */
+	uint64_t again_ns; /* the next one after such a round, but at the end */
 	bool quit;
 };
 
@@ -54,13 +60,16 @@ static void run_round(struct dip_keeper *k)
 {
 	struct dip_segment *taken[TAKEN_MAX], *closed[TAKEN_MAX];
 	unsigned int count = k->taken_count, retired = k->retired_count, done;
+	bool give_up = k->vain >= VAIN_MAX && (k->quit || retired == RETIRED_MAX);
 
 	memcpy(taken, k->taken, sizeof(taken));
 	pthread_mutex_unlock(&k->lock);
 	if (dip_tend_sync(&k->tender, taken, count, retired) > 0)
 		dip_maker_doubt(k->maker);
-	done = dip_tend_close(&k->tender, taken, retired, closed);
+	done = dip_tend_close(&k->tender, taken, retired, give_up, closed);
 	pthread_mutex_lock(&k->lock);
+	k->vain = done > 0 || retired == 0 ? 0 : k->vain + 1;
+	k->again_ns = k->conf.segment->files->now_ns() + AGAIN_MS * NS_PER_MS;
 	forget(k, closed, done);
 	for (unsigned int i = 0; i < done; i++)
 		free(closed[i]);
@@ -84,6 +93,8 @@ static bool round_due(const struct dip_keeper *k, uint64_t now)
 {
 	bool soon = k->quit || k->conf.sync_interval_ms == 0 || k->retired_count >= RETIRED_SOON;
 
+	if (k->vain > 0 && !k->quit && now < k->again_ns)
+		soon = false;
 	return (soon && k->retired_count > 0) ||
 	       (k->conf.sync_interval_ms > 0 && now >= k->sync_ns);
 }

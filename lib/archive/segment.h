@@ -66,6 +66,7 @@ struct dip_segment {
 	bool idx_unsynced;           /* some of them are not durable */
 	int error;                   /* why it is condemned, or cannot be cut, or 0 */
 	int idx_error;               /* why the last lines are not in the index, or 0 */
+	int idx_sync_error;          /* why the last sync of it failed, or 0 */
 	bool in_round, idx_in_round; /* of the present sync */
 	bool ended;     /* atomic: condemned, or gone: no record is to be written any more */
 	bool condemned; /* a sync failed: what was written since the last one may be lost */

@@ -84,7 +84,7 @@ static void start_anew(struct dip_segment *s)
 void dip_segment_index_synced(struct dip_segment *s, int ret)
 {
 	s->idx_unsynced = false;
-	s->idx_error = -ret;
+	s->idx_error = s->idx_sync_error = -ret;
 	if (ret < 0)
 		start_anew(s);
 }

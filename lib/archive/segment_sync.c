@@ -157,4 +157,7 @@ void dip_segment_finish(struct dip_segment *s)
 		dip_segments_sync(&s, 1);
 		dip_segment_write_index(s);
 	}
+	/* Its lines are there, and may be lost. */
+	if (lines_unsynced(s) && s->idx_error == 0)
+		s->idx_error = s->idx_sync_error;
 }

@@ -78,12 +78,12 @@ static void close_one(struct dip_tender *t, struct dip_segment *s)
 }
 
 unsigned int dip_tend_close(struct dip_tender *t, struct dip_segment **segments,
-	unsigned int retired, struct dip_segment **closed)
+	unsigned int retired, bool give_up, struct dip_segment **closed)
 {
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < retired; i++) {
-		if (!dip_segment_finished(segments[i]))
+		if (!give_up && !dip_segment_finished(segments[i]))
 			continue;
 		close_one(t, segments[i]);
 		closed[n++] = segments[i];

@@ -25,10 +25,10 @@ void dip_tend_look(struct dip_tender *tender, struct dip_segment *segment);
 unsigned int dip_tend_sync(struct dip_tender *tender, struct dip_segment **segments,
 	unsigned int count, unsigned int retired);
 
-/* Close the retired ones that are finished, note them for run.h5, put them into closed. Returns how
- * many. */
+/* Close the retired ones that are finished, note them for run.h5, put them into closed. give_up: all
+ * of them, whatever cannot be made durable (arch_segment_errors). Returns how many. */
 unsigned int dip_tend_close(struct dip_tender *tender, struct dip_segment **segments,
-	unsigned int retired, struct dip_segment **closed);
+	unsigned int retired, bool give_up, struct dip_segment **closed);
 
 /* Bring run.h5 up to date when that is due, or now. */
 void dip_tend_sidecar(struct dip_tender *tender, bool now);
