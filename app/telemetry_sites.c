@@ -90,8 +90,9 @@ int telemetry_site(const char *cmd, const char *params, struct rte_tel_data *d)
 	number = find_site(c.summary->sites, c.rest);
 	if (number < 0)
 		return telemetry_error(d,
-			"%.32s: expected a site of %s: its number, 0 to %u, or its name", c.rest,
-			c.summary->device, c.summary->sites->count - 1);
+			"%.32s: expected a site of %s: its number, 0 to %u, or its name",
+			c.rest[0] != '\0' ? c.rest : "nothing", c.summary->device,
+			c.summary->sites->count - 1);
 	if (dip_site_stats_read(p.first, p.count, (unsigned int)number, &statistics) < 0)
 		return telemetry_error(d, "the site is being counted without a pause; ask again");
 	site = &c.summary->sites->site[number];

@@ -120,11 +120,14 @@ def forget(folder):
 
 def ring_info(pid):
     """What the kernel says of a process's io_uring: [{name: value}], with the bytes of registered
-    memory as "bytes"."""
+    memory as "bytes". It leaves them out while the ring is in use."""
     found = []
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         if os.readlink(entry) == "anon_inode:[io_uring]":
-            text = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(encoding="ascii")
+            for _ in range(100):
+                text = Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text(encoding="ascii")
+                if "UserBufs" in text:
+                    break
             info = dict(re.findall(r"^(\w+):\s*(\S+)", text, re.M))
             buffers = text.partition("UserBufs")[2].partition("PollList")[0]
             info["bytes"] = sum(int(size) for size in re.findall(

@@ -164,13 +164,14 @@ def test_what_is_wrong_is_said(dip, live, scene):
     run, client = live
     last = scene.sites - 1
     assert client.ask(f"/dip/site,{last}")["site"] == last
-    for site in (last + 1, "none", ""):
+    for site in (last + 1, "none"):
         assert client.ask(f"/dip/site,{site}") == {
-            "error": f"expected a site: its number, 0 to {last}, or its name"}
+            "error": f"{site}: expected a site of dma_file0: its number, 0 to {last}, or its name"}
+    assert client.ask("/dip/site,")["error"].startswith("nothing: expected a site of dma_file0: ")
     processors = sum("process" in entry["role"].split("+")
                      for entry in client.ask("/dip/lcores").values())
     assert client.ask(f"/dip/latency,{processors}") == {
-        "error": "expected no parameter, the number of a processor, 0 to "
+        "error": f"{processors}: expected no parameter, the number of a processor, 0 to "
                  f"{processors - 1}, reset or buckets"}
     dip.stop(run)
 
