@@ -58,6 +58,15 @@ def _text(value):
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+# What is said of any start: by the program itself, and by DPDK, of hugepages of another size too.
+_ORDINARY = ("dma-image-processor: EAL arguments chosen", "TELEMETRY", "EAL: No free ", "skeldma_")
+
+
+def refusals(stderr):
+    """The lines that say why a start was refused."""
+    return [line for line in stderr.splitlines() if not line.startswith(_ORDINARY)]
+
+
 class Reported:
     """What a report says, of a run or of one of its sources: report is its JSON object, folder where
     the run took place."""

@@ -127,8 +127,7 @@ def test_told_by_telemetry(dip, scene, skeleton):
 def refuse(dip, argv, words):
     """Exit 2 and one line, with these words; nothing is left behind."""
     run = dip.start(argv=argv).finish()
-    said = [line for line in run.stderr.splitlines() if not line.startswith(
-        ("dma-image-processor: EAL arguments chosen", "TELEMETRY", "skeldma_"))]
+    said = harness.refusals(run.stderr)
     assert run.status == 2 and run.stdout == "" and len(said) == 1, run.stderr
     assert all(word in said[0] for word in words), said[0]
     assert not (dip.folder / "results").exists() and not (dip.folder / "archive").exists()

@@ -356,8 +356,7 @@ def refuse(dip, words, path, by_name=True, **arguments):
         ways.append([str(path)])
     for way in ways:
         run = dip.start(argv=[harness.program(), *way, "1"]).finish()
-        said = [line for line in run.stderr.splitlines() if not line.startswith(
-            ("dma-image-processor: EAL arguments chosen", "TELEMETRY"))]
+        said = harness.refusals(run.stderr)
         assert run.status == 2 and run.stdout == "" and len(said) == 1, run.stderr
         assert all(word in said[0] for word in words), said[0]
     assert set(dip.folder.iterdir()) == made

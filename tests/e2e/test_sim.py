@@ -405,8 +405,7 @@ def test_devices_that_cannot_be_made(dip, device, words):
     """Exit 2, one line, nothing made."""
     run = dip.start(argv=[harness.program(), "-s", "main.image_w=300", "--device", device,
                           "1"]).finish()
-    lines = [line for line in run.stderr.splitlines()
-             if not line.startswith(("dma-image-processor: EAL arguments chosen", "TELEMETRY"))]
+    lines = harness.refusals(run.stderr)
     assert run.status == 2 and len(lines) == 1, run.stderr
     assert all(word in lines[0] for word in words), lines[0]
     assert not list(dip.folder.iterdir())

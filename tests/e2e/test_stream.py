@@ -159,8 +159,7 @@ def test_no_such_memory(dip, tmp_path, arguments, words):
 def refuse(dip, device, words):
     """Exit 2 and one line."""
     run = dip.start(argv=[harness.program(), "--device", device, "1"]).finish()
-    said = [line for line in run.stderr.splitlines() if not line.startswith(
-        ("dma-image-processor: EAL arguments chosen", "TELEMETRY"))]
+    said = harness.refusals(run.stderr)
     assert run.status == 2 and run.stdout == "" and len(said) == 1, run.stderr
     assert all(word in said[0] for word in words), said[0]
     assert not (dip.folder / "results").exists()
