@@ -101,7 +101,10 @@ class Normal(threading.Thread):
     def run(self):
         try:
             first = before = self.client.ask("/dip/stats")
-            while not self.over.wait(0.005):
+            limit = time.monotonic() + 20
+            # Until it is told to end, and a frame has been decided meanwhile.
+            while not self.over.wait(0.005) or (
+                    before["proc_frames"] == first["proc_frames"] and time.monotonic() < limit):
                 check_ledger(self.client.ask("/dip/ledger"), drained=False)
                 stats = self.client.ask("/dip/stats")
                 assert set(stats) == set(before)
