@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -87,6 +88,21 @@ static struct dip_lcore_conf lcore_conf(const struct run *run)
 		.sleep_max_us = s->lcores.sleep_max_us};
 }
 
+/* A line of one source; its name is in it where there are others. */
+static __attribute__((format(printf, 3, 4))) void say(
+	const struct run *run, const char *device, const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "dma-image-processor: ");
+	if (run->count > 1)
+		fprintf(stderr, "%s: ", device);
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\n");
+}
+
 /* --- what is said at the start --- */
 
 static void say_lcores(const char *role, const unsigned int *lcore, unsigned int n)
@@ -135,9 +151,7 @@ static void say_start(const struct run *run)
 
 		say_source(run, p);
 		if (p->info.engine[0] != '\0')
-			fprintf(stderr, "dma-image-processor: %s%scopy engine %s\n",
-				run->count > 1 ? p->device : "", run->count > 1 ? ": " : "",
-				p->info.engine);
+			say(run, p->device, "copy engine %s", p->info.engine);
 	}
 	fprintf(stderr, "dma-image-processor: lcores:");
 	RTE_LCORE_FOREACH(id)
@@ -147,11 +161,9 @@ static void say_start(const struct run *run)
 		const struct pipeline *p = &run->pipeline[i];
 
 		if (wanted > p->placement.processors)
-			fprintf(stderr,
-				"dma-image-processor: %s%sproc.worker_threads = %" PRId64
-				": there are lcores for %u\n",
-				run->count > 1 ? p->device : "", run->count > 1 ? ": " : "", wanted,
-				p->placement.processors);
+			say(run, p->device,
+				"proc.worker_threads = %" PRId64 ": there are lcores for %u",
+				wanted, p->placement.processors);
 	}
 }
 
@@ -180,16 +192,12 @@ static int judge(const struct run *run, unsigned int i, const struct control *co
 
 	summary_ledger(&summaries[i], accounts);
 	if (!ledger_balanced(accounts)) {
-		fprintf(stderr, "dma-image-processor: %s%sthe ledger does not balance\n",
-			run->count > 1 ? name : "", run->count > 1 ? ": " : "");
+		say(run, name, "the ledger does not balance");
 		failed = true;
 	}
 	if (pool.available != pool.slabs) {
-		fprintf(stderr,
-			"dma-image-processor: %s%s%" PRIu64 " of %" PRIu64
-			" slabs are free at the end, expected all\n",
-			run->count > 1 ? name : "", run->count > 1 ? ": " : "", pool.available,
-			pool.slabs);
+		say(run, name, "%" PRIu64 " of %" PRIu64 " slabs are free at the end, expected all",
+			pool.available, pool.slabs);
 		failed = true;
 	}
 	if (source_error != 0) {

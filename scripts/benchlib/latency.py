@@ -34,8 +34,8 @@ def hugepages(_options):
     return HUGE_MIB
 
 
-def _run(options, name, settings, source, folder, watch=None, workers=None):
-    eal = lcores(workers or cpus(options)[:2]) + memory(options, HUGE_MIB)
+def _run(options, name, settings, source, folder, watch=None):
+    eal = lcores(cpus(options)[:2]) + memory(options, HUGE_MIB)
     report = run_program(options, f"latency, {name}", eal,
                          [f"main.slabs={SLABS}", *settings, f"arch.arch_output_dir={folder}/archive"],
                          source, folder, watch)

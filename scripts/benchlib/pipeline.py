@@ -7,7 +7,7 @@ import tempfile
 
 from benchlib.common import (alternate, bar, cpus, lcores, memory, random_frames, ratios,
                              run_program, show, simulated_frames)
-from benchlib.machine import SAMPLE, Grid, bare_fps, bare_program
+from benchlib.machine import Grid, bare_fps, bare_program, limit as limit_of, limits_program
 
 HUGE_MIB = 256
 SETTINGS = ["dma.pace_frames=false", "main.overrun=block", "main.nth_archive=0",
@@ -21,7 +21,7 @@ OVERHEAD_MOST_NS = 250
 
 def needs(options):
     """Files that must be there."""
-    return [bare_program(options)]
+    return [bare_program(options), limits_program(options)]
 
 
 def hugepages(_options):
@@ -50,6 +50,7 @@ def _runs(options, source, small, folder):
                                    ["proc.results=npy"])
     runs["split"] = lambda: _fps(options, "pipeline, split", workers, source, folder,
                                  ["lcores.layout=split"])
+    runs["hop"] = lambda: limit_of(options, "hop", *workers)["ns"]
     runs["small bare"] = lambda: bare_fps(options, "bare loop, 64x64", small, workers[0], SMALL)
     runs["small"] = lambda: _fps(options, "pipeline, 64x64", workers, small, folder, small_settings)
     return runs
@@ -77,6 +78,7 @@ def run(options):
         _show_ratio(result, "2 worker lcores", rates["two"], limit, TWO_LEAST)
         _show_ratio(result, "2 worker lcores, npy", rates["two npy"], limit)
         _show_ratio(result, "2 worker lcores, split", rates["split"], limit)
+        result["hop"] = show("a descriptor through a ring to the other CPU", rates["hop"], "ns")
         result["bare loop, 64x64"] = show("64 x 64, 16 sites: bare loop, 1 core",
                                           rates["small bare"], "frames/s")
         _show_ratio(result, "64 x 64, npy, 2 worker lcores", rates["small"], rates["small bare"])

@@ -76,7 +76,7 @@ import json, sys
 what = sys.argv[1]
 if what == LIMIT:
     sys.exit("limits: no")
-print(json.dumps({"read": {"gbps": 20.0}, "copy": {"gbps": 10.0}, "gaps": {
+print(json.dumps({"hop": {"ns": 300.0}, "read": {"gbps": 20.0}, "copy": {"gbps": 10.0}, "gaps": {
     "p50_ns": 20, "p99_ns": 100, "p999_ns": 1000, "max_ns": 5000}}[what]))
 """,
     "bin/fio": """
@@ -269,6 +269,7 @@ def test_the_bars_of_the_pipeline(tmp_path):
         assert figures["2 worker lcores, bar"] == {"value": 0.5, "limit": 1.8, "passed": False}
         assert figures["64 x 64, bar"]["value"] == pytest.approx(0.5 / 0.8)
         assert "lcores.layout=split" in report["commands"]["pipeline, split"]
+        assert figures["hop"]["median"] == 300
     assert "--vdev=dma_null0,width=16,height=16" in report["commands"]["pipeline, overhead"]
     # The same sites for the program and for the limit.
     assert report["commands"]["bare loop"].endswith(" 50 50 250 250 10 10")
