@@ -36,6 +36,14 @@ def runtime_folders():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(name="prefix")
+def own_prefix():
+    """A file prefix of the test's own; its folder is removed at the end."""
+    prefix = f"diptest{os.getpid()}"
+    yield prefix
+    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
+
+
 @pytest.fixture(name="dip")
 def launcher(tmp_path):
     """Starts the program in a folder of its own."""

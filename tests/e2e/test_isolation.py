@@ -60,6 +60,18 @@ def _check_decisions(run, scene, begin, end, what):
     assert np.count_nonzero(stamps < begin) > 0.5 * len(calm), "nothing was archived before"
 
 
+def _hang(disk):
+    """Let a disk hang for a while. Returns the UTC nanoseconds between which it did."""
+    time.sleep(CALM_S)
+    begin = time.time_ns()
+    disk.freeze()
+    time.sleep(STALL_S)
+    disk.thaw()
+    end = time.time_ns()
+    time.sleep(CALM_S)
+    return begin, end
+
+
 @pytest.mark.parametrize("uring", [True, False], ids=["uring", "pwrite"])
 def test_a_disk_that_stalls(dip, scene, uring):
     """No write ends for seconds: those decided, and their latency, are as before."""
@@ -87,13 +99,7 @@ def test_an_archive_that_hangs(dip, scene, loop_disk, uring):
     run = dip.start(scene.folder, 0, eal_args=harness.eal(2), sets=scene.sets(**LIVE, **{
         "arch.arch_output_dir": disk.mount / "archive", "arch.use_io_uring": uring}))
     dip.wait_for_results(run)
-    time.sleep(CALM_S)
-    begin = time.time_ns()
-    disk.freeze()
-    time.sleep(STALL_S)
-    disk.thaw()
-    end = time.time_ns()
-    time.sleep(CALM_S)
+    begin, end = _hang(disk)
     run = dip.stop(run)
     _check_decisions(run, scene, begin, end,
                      f"an archive that hangs ({'uring' if uring else 'pwrite'})")
@@ -105,13 +111,7 @@ def test_results_that_hang(dip, scene, loop_disk):
     run = dip.start(scene.folder, 0, eal_args=harness.eal(2), sets=scene.sets(**LIVE, **{
         "proc.proc_output_dir": disk.mount / "results", "proc.results_window": 64}))
     dip.wait_for(run, lambda: list(dip.folder.glob("archive/*/*.npy")))
-    time.sleep(CALM_S)
-    begin = time.time_ns()
-    disk.freeze()
-    time.sleep(STALL_S)
-    disk.thaw()
-    end = time.time_ns()
-    time.sleep(CALM_S)
+    begin, end = _hang(disk)
     run = dip.stop(run)
     seqs, stamps = _archived(run, scene)
     assert np.array_equal(np.sort(seqs), np.arange(run.due())), "the archive has lost frames"

@@ -3,7 +3,6 @@
 agrees with the results, frame by frame."""
 
 import os
-import shutil
 import signal
 import threading
 import time
@@ -12,18 +11,10 @@ import numpy as np
 import pytest
 
 import harness
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client
 
 STAGES = ["dequeued", "decision", "result", "archived"]
 PERCENTILES = ["p50_ns", "p90_ns", "p99_ns", "p999_ns", "p9999_ns", "max_ns"]
-
-
-@pytest.fixture(name="prefix")
-def own_prefix():
-    """A file prefix of this test's own; its folder is removed at the end."""
-    prefix = f"diplat{os.getpid()}"
-    yield prefix
-    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
 
 
 @pytest.fixture(name="live")

@@ -13,7 +13,7 @@ import pytest
 
 import harness
 from oracle import Scene, check_lossless
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client
 from test_faults import strace_command
 
 NOLOOP = {"main.nth_archive": 1, "main.overrun": "block", "dma.pace_frames": False,
@@ -61,14 +61,6 @@ def look_and_stop(dip, run, scene, client, lines):
 
 
 ANY_LINE = ("pwrite", "io_uring", "registered", "O_DIRECT", "page cache")
-
-
-@pytest.fixture(name="prefix")
-def own_prefix():
-    """A file prefix of the test's own; its folder goes at the end."""
-    prefix = f"dippath{os.getpid()}"
-    yield prefix
-    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
 
 
 def test_all_of_it_where_nothing_is_forbidden(dip, scene, prefix):

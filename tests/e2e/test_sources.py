@@ -15,7 +15,7 @@ import pytest
 import harness
 from harness import check_ledger
 from oracle import Scene, check_archive, check_lossless, check_results
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client
 from test_bad_input import refuse
 
 ONCE = {"main.nth_archive": 3, "main.overrun": "block", "dma.pace_frames": False,
@@ -31,14 +31,6 @@ def other_scene(tmp_path_factory):
     scene = Scene(127, 64, 64, roi=(8, 8), seed=7)
     scene.folder = scene.write(tmp_path_factory.mktemp("other") / "frames")
     return scene
-
-
-@pytest.fixture(name="prefix")
-def own_prefix():
-    """A file prefix of this test's own; its folder is removed at the end."""
-    prefix = f"dipsrc{os.getpid()}"
-    yield prefix
-    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
 
 
 def name_of(vdev):

@@ -2,7 +2,6 @@
 """/dip/... and /rawdev/... while the pipeline runs at full speed."""
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -11,7 +10,7 @@ import pytest
 
 import harness
 from harness import check_ledger
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client
 
 FULL = {"main.nth_archive": 3, "dma.pace_frames": False, "arch.segment_bytes": 100 << 20}
 RATES = ["elapsed_sec", "dma_fps", "proc_fps", "arch_fps", "arch_gbps", "arch_gibps"]
@@ -29,14 +28,6 @@ def _flat(config):
         else:
             flat[name.replace("/", ".")] = value
     return flat
-
-
-@pytest.fixture(name="prefix")
-def own_prefix():
-    """A file prefix of this test's own; its folder is removed at the end."""
-    prefix = f"diptel{os.getpid()}"
-    yield prefix
-    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
 
 
 @pytest.fixture(name="live")

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import shutil
 import socket
 import threading
 import time
@@ -17,7 +16,7 @@ import pytest
 import harness
 import telemetry_client
 from harness import check_ledger
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client
 
 CLIENTS = 3000
 MOST_CLIENTS = 10  # that DPDK serves at a time
@@ -32,14 +31,6 @@ TAKEN = {"latency": {b"", b"0"}, "site": {b"0"}}
 
 # What has been freed is overwritten, and not unmapped before that.
 FREED_IS_SEEN = {"MALLOC_PERTURB_": "165", "MALLOC_MMAP_THRESHOLD_": str(1 << 30)}
-
-
-@pytest.fixture(name="prefix")
-def own_prefix():
-    """A file prefix of this test's own; its folder is removed at the end."""
-    prefix = f"dipabuse{os.getpid()}"
-    yield prefix
-    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
 
 
 @pytest.fixture(name="live")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import harness
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 TOP = SCRIPTS / "top.py"
@@ -21,14 +21,6 @@ sys.path.insert(0, str(SCRIPTS))
 import top  # noqa: E402
 
 pytestmark = pytest.mark.tool
-
-
-@pytest.fixture(name="prefix")
-def own_prefix():
-    """A file prefix of this test's own; its folder is removed at the end."""
-    prefix = f"diptop{os.getpid()}"
-    yield prefix
-    shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
 
 
 def start(dip, scene, prefix):
