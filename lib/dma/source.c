@@ -13,6 +13,10 @@
 /* Counting the free slabs looks at every lcore's cache: not for the odd frame behind. */
 #define BACKLOG_UNSEEN 1
 
+/* Two clocks are read as one when nothing came between for longer. */
+#define CLOCK_READINGS 4
+#define CLOCK_CLOSE_NS 5000.
+
 /* --- numbers are taken one after another, by whichever queue asks first --- */
 
 static uint64_t next_seq(const struct dip_source *s)
@@ -122,15 +126,33 @@ void dip_source_arrive(struct dip_source *s, uint16_t queue, struct dip_frame *f
 	}
 }
 
+/* Both clocks at one moment: the closest of some readings, as another thread may get the CPU between
+ * the two. Returns nanoseconds since 1970. */
+static uint64_t read_clocks(double ns_per_tsc, uint64_t *tsc)
+{
+	uint64_t closest = UINT64_MAX, utc_ns = 0;
+
+	*tsc = 0;
+	for (int i = 0; i < CLOCK_READINGS && closest * ns_per_tsc > CLOCK_CLOSE_NS; i++) {
+		struct timespec ts;
+		uint64_t begin = rte_rdtsc(), ticks;
+
+		clock_gettime(CLOCK_REALTIME, &ts);
+		ticks = rte_rdtsc() - begin;
+		if (ticks >= closest)
+			continue;
+		closest = ticks;
+		*tsc = begin + ticks / 2;
+		utc_ns = ts.tv_sec * NS_PER_S + ts.tv_nsec;
+	}
+	return utc_ns;
+}
+
 static void stamp_utc(
 	struct dip_source *s, uint16_t queue, struct dip_frame **frames, unsigned int n)
 {
-	struct timespec ts;
-	uint64_t now_ns, now;
+	uint64_t now, now_ns = read_clocks(s->ns_per_tsc, &now);
 
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = rte_rdtsc();
-	now_ns = ts.tv_sec * NS_PER_S + ts.tv_nsec;
 	for (unsigned int i = 0; i < n; i++) {
 		struct dip_frame *frame = frames[i];
 		uint64_t recorded =

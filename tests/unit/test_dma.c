@@ -498,8 +498,10 @@ static void test_time_stamps(void **state)
 	assert_int_equal(rte_rawdev_start(r.id), 0);
 	rte_delay_us_sleep(20500);
 	n = dequeue(&r, &poll, frames, BURST);
-	clock_gettime(CLOCK_REALTIME, &ts);
-	now = rte_rdtsc();
+	do {
+		now = rte_rdtsc();
+		clock_gettime(CLOCK_REALTIME, &ts);
+	} while (rte_rdtsc() - now > hz / 1000);
 	utc = ts.tv_sec * NS_PER_S + ts.tv_nsec;
 	assert_in_range(n, 21, BURST);
 	for (int i = 0; i < n; i++) {
@@ -516,6 +518,45 @@ static void test_time_stamps(void **state)
 	assert_true(close >= (unsigned int)n - 2); /* one may have been interrupted */
 	assert_true(xstat(&r, "late_max_ns") >= 20000000);
 	assert_true(xstat(&r, "late_max_ns") < (now - start) * (1e9 / hz));
+	close_device(&r);
+}
+
+/* This thread loses the CPU right after the wall clock was read, as often as hold_ups says. */
+static int hold_ups;
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts);
+int __real_clock_gettime(clockid_t id, struct timespec *ts);
+
+int __wrap_clock_gettime(clockid_t id, struct timespec *ts)
+{
+	int ret = __real_clock_gettime(id, ts);
+
+	if (id == CLOCK_REALTIME && hold_ups > 0) {
+		hold_ups--;
+		rte_delay_us_sleep(20000);
+	}
+	return ret;
+}
+
+/* The time stamp of a frame is that of its arrival, whatever came between two readings. */
+static void test_time_stamps_held_up(void **state)
+{
+	struct dip_dma_poll poll = {.queue = 0};
+	struct dip_frame *frames[1];
+	uint64_t stamps[2];
+	struct rig r;
+
+	(void)state;
+	open_started(&r, "dma_file0", file_args, &(struct dip_dma_conf){.loop = true});
+	for (int held_up = 0; held_up < 2; held_up++) {
+		hold_ups = 2 * held_up;
+		assert_int_equal(dequeue(&r, &poll, frames, 1), 1);
+		assert_int_equal(hold_ups, 0);
+		stamps[held_up] = frames[0]->timestamp_ns -
+				  (uint64_t)(frames[0]->tsc * (1e9 / rte_get_tsc_hz()));
+		dip_frame_put(frames[0]);
+	}
+	assert_true(llabs((int64_t)(stamps[1] - stamps[0])) < 5000000);
 	close_device(&r);
 }
 
@@ -884,6 +925,7 @@ int main(void)
 		TEST(test_end),
 		TEST(test_rate),
 		TEST(test_time_stamps),
+		TEST(test_time_stamps_held_up),
 		TEST(test_time_stamps_unpaced),
 		TEST(test_missed),
 		TEST(test_missed_at_the_end),
