@@ -8,6 +8,7 @@
 #include "detect/detector.h"
 #include "results/format.h"
 #include "results/window.h"
+#include "telemetry_group.h"
 
 #define SIDE_MIN 1
 #define SIDE_MAX 8192
@@ -82,7 +83,9 @@ int check_settings(const struct command *command, const struct settings *s, stru
 			s->proc.results);
 	if (check_frame_bytes(s, s->main.image_w, s->main.image_h, err) < 0)
 		return -EINVAL;
-	return check_names(s, err);
+	if (check_names(s, err) < 0)
+		return -EINVAL;
+	return telemetry_group_check(s->main.telemetry_group, err);
 }
 
 static int check_side(const char *key, int64_t wanted, uint32_t there, struct dip_error *err)

@@ -15,6 +15,7 @@
 
 #include "launch.h"
 #include "memory.h"
+#include "telemetry_group.h"
 
 #define MIB (1 << 20)
 /* Without hugepages all memory is mapped at the start, and what is not touched costs nothing. */
@@ -265,5 +266,9 @@ int launch_eal(const struct command *command, const struct settings *settings,
 			rte_strerror(code));
 	}
 	say_run_folder();
+	if (telemetry_group_admit(settings->main.telemetry_group, err) < 0) {
+		rte_eal_cleanup();
+		return -EINVAL;
+	}
 	return 0;
 }

@@ -50,6 +50,9 @@ static const struct dip_option rows[] = {
 	ENUM(main, overrun, "drop", "drop|block",
 		"a sink that cannot keep up loses its newest frames (drop), or the source waits "
 		"(block)"),
+	STRING(main, telemetry_group, "",
+		"group, by name or number, whose members may ask telemetry; empty: this user "
+		"alone"),
 
 	INT(pois, row_start, "50", 0, 8192, "pixels", "first row of the ROI grid"),
 	INT(pois, col_start, "50", 0, 8192, "pixels", "first column of the ROI grid"),

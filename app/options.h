@@ -10,7 +10,7 @@ struct settings {
 		double fps;
 		int64_t nth_archive;
 		bool drain_queues;
-		char *overrun;
+		char *overrun, *telemetry_group;
 	} main;
 	struct {
 		int64_t row_start, col_start, row_end, col_end, roi_w, roi_h;

@@ -97,7 +97,7 @@ def io_uring(machine):
 
 
 def telemetry(machine):
-    """EAL makes its socket below the folder, for its own user alone."""
+    """EAL makes its socket below the folder."""
     folder = runtime_folder(machine)
     path = machine.path(folder)
     while not path.exists() and path != machine.root:
@@ -111,5 +111,5 @@ def telemetry(machine):
                         "another folder", f"export XDG_RUNTIME_DIR=/run/user/{machine.uid()}")]
     if not machine.real or os.access(path, os.W_OK | os.X_OK):
         if status.st_mode & 0o300 == 0o300:
-            return [ok(f"telemetry sockets in {folder}, for user {machine.uid()} alone")]
+            return [ok(f"telemetry sockets in {folder}, for user {machine.uid()}")]
     return [problem(f"{name}: cannot be written into: no telemetry", f"chmod u+wx {name}")]

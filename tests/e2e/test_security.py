@@ -17,6 +17,7 @@ import harness
 from oracle import Scene, check_lossless
 from telemetry_client import Client, runtime_folder
 from test_archive_tool import tool
+from test_bad_input import refuse
 from test_environments import LIVE, guest_options, remarks
 
 ALL = {"main.nth_archive": 1, "main.overrun": "block", "main.fps": 800, "proc.results": "npy",
@@ -59,10 +60,35 @@ def test_the_umask_takes_more_away(dip, tiny):
     assert mode(run.archive()) == 0o700 and mode(run.results()) == 0o600
 
 
+def stranger(gid, task):
+    """Whether a user without rights, in one group, manages to do something."""
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setgid(gid)
+        os.setuid(65534)
+        try:
+            task()
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def ask_for_the_pool(path):
+    """What a client of telemetry does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        client.recv(1024)
+        client.send(b"/dip/pool")
+        if b"slabs" not in client.recv(1024):
+            raise OSError("no answer")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
 def test_telemetry_is_the_owners(dip, scene, open_umask):
     """The run folder is closed, whatever the umask."""
-    if os.geteuid() != 0:
-        pytest.skip("needs root, to become another user")
     prefix = f"dipsec{os.getpid()}"
     try:
         run = dip.start(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix),
@@ -70,16 +96,41 @@ def test_telemetry_is_the_owners(dip, scene, open_umask):
         Client(prefix, run.pid).close()
         path = runtime_folder(prefix) / "dpdk_telemetry.v2"
         assert mode(runtime_folder(prefix)) == 0o700
-        child = os.fork()
-        if child == 0:
-            os.setgid(65534)
-            os.setuid(65534)
-            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-                os._exit(0 if client.connect_ex(str(path)) != 0 else 1)
-        assert os.waitpid(child, 0)[1] == 0, "another user is let in"
+        assert not stranger(65534, lambda: ask_for_the_pool(path))
         dip.stop(run)
     finally:
         shutil.rmtree(runtime_folder(prefix), ignore_errors=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_telemetry_for_a_group(dip, scene, open_umask):
+    """Its members may ask, and do nothing else in EAL's folder; others may not ask."""
+    group, prefix = 64123, f"dipgroup{os.getpid()}"
+    folder = runtime_folder(prefix)
+    try:
+        run = dip.start(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix), sets=scene.sets(
+            **LIVE, **{"main.telemetry_group": str(group)}))
+        dip.wait_for_results(run)
+        path = folder / "dpdk_telemetry.v2"
+        assert stranger(group, lambda: ask_for_the_pool(path))
+        assert not stranger(65534, lambda: ask_for_the_pool(path))
+        assert not stranger(group, lambda: os.listdir(folder))
+        assert not stranger(group, lambda: (folder / "mine").touch())
+        assert not stranger(65534, lambda: os.listdir(folder.parent))
+        others = [other for other in folder.iterdir() if other != path]
+        assert not any(mode(other) & 0o077 for other in others), others
+        dip.stop(run)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_groups_that_cannot_be(dip, scene):
+    sets = scene.sets(**LIVE, **{"main.telemetry_group": "no such group"})
+    refuse(dip, ['main.telemetry_group = "no such group": there is no such group', "getent"],
+           scene.folder, 0, sets=sets)
+    sets["main.telemetry_group"] = "0"
+    refuse(dip, ["EAL has no telemetry socket", "expected a start without --no-telemetry"],
+           scene.folder, 0, sets=sets, eal_args=[*harness.eal(2), "--no-telemetry"])
 
 
 def test_a_run_folder_that_becomes_a_link(dip, scene):
