@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Frames decided a second while telemetry is abused, against the same with nobody asking."""
 
+import concurrent.futures
 import contextlib
 import itertools
-import multiprocessing
 import os
 import socket
+import statistics
 import tempfile
 import time
 
 import telemetry_socket
-from benchlib.common import (alternate, bar, cpus, fail, memory, ratios, refuse, run_program,
-                             show, simulated_frames)
+from benchlib.common import (bar, cpus, fail, memory, ratios, refuse, run_program, show,
+                             simulated_frames)
 
 HUGE_MIB = 256
-LEAST = 0.99     # of the frames without abuse, what is asked for
-CLIENTS_S = 1000  # that come and hang up in a second: 3,000 in a run of 3 s
+LEAST = 0.99      # of the frames without abuse, what is asked for
+WINDOW_S = 0.1    # short: what the machine does otherwise changes more slowly
+CLIENTS_S = 1000  # that come and hang up in a second
 IDLE = 8          # that come and stay; with one that asks and one that hangs up DPDK's ten
-ASK_S = 0.5       # how often scripts/top.py, the exporter and others together ask
+START_S = 30      # that a program may take to start
 SETTINGS = ["dma.pace_frames=false", "main.overrun=block", "main.nth_archive=0",
             "lcores.idle=busy"]
 
@@ -49,56 +51,87 @@ def _hang_up(path, how):
             client.send(b"/dip/stats" if how == 2 else b"/dip/latency,%n,,")
 
 
-def _abuse(prefix, cpu, clients, answers):
-    """Until it is terminated. clients: how many came; answers: how many were right."""
-    os.sched_setaffinity(0, {cpu})
+def _abuse(path, end):
+    """Clients that come and hang up until then; returns how many."""
+    due, count = time.monotonic(), 0
+    while (now := time.monotonic()) < end:
+        if now >= due:
+            _hang_up(path, count % 4)
+            count += 1
+            due = max(due + 1 / CLIENTS_S, now - 0.1)
+        time.sleep(max(0, min(due, end) - time.monotonic()))
+    return count
+
+
+def _decided(asking):
+    """(frames decided so far, when), once the ledger is seen to balance."""
+    ledger = asking.ask("/dip/ledger")
+    if "error" in ledger:
+        return 0, time.monotonic()
+    if any(account["imbalance"] for account in ledger.values()):
+        raise ValueError(f"it does not balance: {ledger}")
+    frames = int(asking.ask("/dip/stats")["proc_frames"])
+    return frames, time.monotonic()
+
+
+def _find(prefix):
+    """The program, once it has started."""
+    end = time.monotonic() + START_S
     while True:
-        with contextlib.suppress(telemetry_socket.Gone):
-            asking = telemetry_socket.find(prefix)
-            break
-        time.sleep(0.01)
+        try:
+            return telemetry_socket.find(prefix)
+        except telemetry_socket.Gone:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+def _watch(prefix, cpu):
+    """Windows of a run to its end: abused, quiet, quiet, abused and so on. Returns those of one kind and
+    of the other, as [frames a second], and how many clients came."""
+    os.sched_setaffinity(0, {cpu})
+    asking = _find(prefix)
     idle = [_connect(asking.path) for _ in range(IDLE)]
-    due, ask = time.monotonic(), time.monotonic()
+    rates, came = {True: [], False: []}, 0
     with contextlib.suppress(telemetry_socket.Gone):
-        for how in itertools.cycle(range(4)):
-            _hang_up(asking.path, how)
-            clients.value += 1
-            if time.monotonic() >= ask:
-                ask += ASK_S
-                ledger = asking.ask("/dip/ledger")
-                answers.value += "error" in ledger or all(
-                    account["imbalance"] == 0 for account in ledger.values())
-            due = max(due + 1 / CLIENTS_S, time.monotonic() - 0.1)
-            time.sleep(max(0, due - time.monotonic()))
+        before = _decided(asking)
+        for abused in itertools.cycle([True, False, False, True]):
+            end = time.monotonic() + WINDOW_S
+            if abused:
+                came += _abuse(asking.path, end)
+            else:
+                time.sleep(WINDOW_S)
+            after = _decided(asking)
+            if before[0] > 0:
+                rates[abused].append((after[0] - before[0]) / (after[1] - before[1]))
+            before = after
     for client in idle:
         client.close()
+    return rates[True], rates[False], came
 
 
-def _run(options, source, results, abused):
-    """(frames a second, clients that came) of a run: control and results on one CPU, with the clients;
-    the worker alone on the next."""
+def _run(options, source, results):
+    """What _watch saw of a run: control and results on one CPU, with the clients; the worker alone on the
+    next."""
     control, worker = cpus(options)[:2]
     prefix = f"bench{os.getpid()}"
     eal = ["--lcores", f"0@{control},1@{worker}", "--main-lcore", "0", f"--file-prefix={prefix}",
            *memory(options, HUGE_MIB)]
-    clients, answers = multiprocessing.Value("q"), multiprocessing.Value("q")
-    rude = multiprocessing.Process(target=_abuse, args=(prefix, control, clients, answers))
-    if abused:
-        rude.start()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            report = run_program(options, "telemetry" + (", abused" if abused else ""), eal,
-                                 [*SETTINGS, f"proc.results={results}"], source, folder)
-    finally:
-        if abused:
-            rude.terminate()
-            rude.join()
-    if abused and answers.value == 0:
-        fail("telemetry: no client was answered rightly")
+    with tempfile.TemporaryDirectory() as folder, concurrent.futures.ProcessPoolExecutor(1) as rude:
+        seen = rude.submit(_watch, prefix, control)
+        report = run_program(options, "telemetry", eal, [*SETTINGS, f"proc.results={results}"],
+                             source, folder)
+        try:
+            abused, quiet, came = seen.result()
+        except (OSError, ValueError) as error:
+            fail(f"telemetry: {error}")
     for name, account in report["ledger"].items():
         if account["imbalance"] or account["in_flight"]:
             fail(f"telemetry: the account {name} does not balance: {account}")
-    return report["stats"]["proc_fps"], clients.value
+    pairs = min(len(abused), len(quiet))
+    if pairs < 2:
+        fail(f"telemetry: {pairs} pairs of windows in {options.seconds:g} s; expected more --seconds")
+    return abused[:pairs], quiet[:pairs], came
 
 
 def run(options):
@@ -107,21 +140,27 @@ def run(options):
     with tempfile.TemporaryDirectory() as folder:
         source = simulated_frames(options, folder)
         for results in ("text", "none"):
-            found[results] = alternate({
-                "quiet": lambda results=results: _run(options, source, results, False),
-                "abused": lambda results=results: _run(options, source, results, True)},
-                options.repeat)
+            found[results] = [_run(options, source, results) for _ in range(options.repeat)]
     return {results: _show(options, results, runs) for results, runs in found.items()}
 
 
+def _mean(values):
+    """Print the mean and between which bounds it is, with 95 %; returns all three."""
+    mean = statistics.fmean(values)
+    doubt = 1.96 * statistics.stdev(values) / len(values) ** 0.5
+    print(f"  {'  ratio, mean of ' + str(len(values)) + ' pairs':<46} {mean:>10,.4g} "
+          f"{'':<10} ({mean - doubt:,.4g} .. {mean + doubt:,.4g}, 95 %)", flush=True)
+    return {"mean": mean, "low": mean - doubt, "high": mean + doubt, "pairs": len(values)}
+
+
 def _show(options, results, runs):
-    rates = {name: [fps for fps, _ in values] for name, values in runs.items()}
-    came = [clients / options.seconds for _, clients in runs["abused"]]
+    abused, quiet = ([rate for run in runs for rate in run[kind]] for kind in (0, 1))
+    came = [run[2] / (len(run[0]) * WINDOW_S) for run in runs]
     print(f"telemetry: frames decided a second by one lcore, unpaced, results {results}, "
-          "no archiving")
-    result = {"quiet": show("nobody asks", rates["quiet"], "frames/s"),
-              "abused": show("abused", rates["abused"], "frames/s"),
+          f"no archiving, windows of {WINDOW_S:g} s")
+    result = {"quiet": show("nobody asks", quiet, "frames/s"),
+              "abused": show("abused", abused, "frames/s"),
               "clients": show("  clients that hang up", came, "a second"),
-              "ratio": show("  ratio", ratios(rates["abused"], rates["quiet"]), "")}
-    result["bar"] = bar("ratio", result["ratio"]["median"], LEAST)
+              "ratio": _mean(ratios(abused, quiet))}
+    result["bar"] = bar("ratio", result["ratio"]["mean"], LEAST)
     return result

@@ -508,8 +508,12 @@ def test_the_real_telemetry(tmp_path):
     for results in ("text", "none"):
         figures = report[results]
         assert figures["clients"]["median"] > 100
-        assert figures["ratio"]["median"] == pytest.approx(
-            figures["abused"]["median"] / figures["quiet"]["median"])
+        pairs = [a / q for a, q in zip(figures["abused"]["values"], figures["quiet"]["values"])]
+        ratio = figures["ratio"]
+        assert ratio["pairs"] == len(pairs) > 1
+        assert ratio["mean"] == pytest.approx(sum(pairs) / len(pairs))
+        assert ratio["low"] < ratio["mean"] < ratio["high"]
+        assert figures["bar"]["passed"] == (ratio["mean"] >= 0.99)
 
 
 def test_telemetry_wants_two_cpus(tmp_path):
