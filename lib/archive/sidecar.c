@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "archive/sidecar.h"
 
@@ -56,10 +59,44 @@ void dip_sidecar_closed(struct dip_sidecar *c, int place, const struct dip_segme
 	c->dirty = true;
 }
 
+static void forget(struct dip_nexus_segment *s)
+{
+	free((void *)s->name);
+	free((void *)s->seq);
+}
+
+static bool is_gone(const struct dip_sidecar *c, const struct dip_nexus_segment *s)
+{
+	char path[2 * PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/%s", c->conf->dir, s->name);
+	return access(path, F_OK) < 0 && errno == ENOENT;
+}
+
+/* Whoever moves segments away during a run that is long enough wants neither zeros in their place, nor
+ * to have them remembered for ever. */
+static void forget_gone(struct dip_sidecar *c)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < c->segments; i++)
+		if (is_gone(c, &c->segment[i]))
+			forget(&c->segment[i]);
+		else
+			c->segment[kept++] = c->segment[i];
+	c->segments = kept;
+}
+
 int dip_sidecar_write(struct dip_sidecar *c, bool now, struct dip_error *err)
 {
 	uint64_t start = c->conf->files->now_ns(), end;
-	struct dip_nexus_run run = {
+	struct dip_nexus_run run;
+	int ret;
+
+	if (!c->dirty || (!now && start < c->next_ns))
+		return 0;
+	forget_gone(c);
+	run = (struct dip_nexus_run){
 		.folder = c->conf->dir,
 		.npy = c->conf->npy,
 		.width = c->conf->width,
@@ -68,10 +105,6 @@ int dip_sidecar_write(struct dip_sidecar *c, bool now, struct dip_error *err)
 		.segment = c->segment,
 		.segments = c->segments,
 	};
-	int ret;
-
-	if (!c->dirty || (!now && start < c->next_ns))
-		return 0;
 	ret = dip_nexus_write(&run, err);
 	end = c->conf->files->now_ns();
 	c->next_ns = end + REST * (end - start);
@@ -81,10 +114,8 @@ int dip_sidecar_write(struct dip_sidecar *c, bool now, struct dip_error *err)
 
 void dip_sidecar_free(struct dip_sidecar *c)
 {
-	for (size_t i = 0; i < c->segments; i++) {
-		free((void *)c->segment[i].name);
-		free((void *)c->segment[i].seq);
-	}
+	for (size_t i = 0; i < c->segments; i++)
+		forget(&c->segment[i]);
 	free(c->segment);
 	*c = (struct dip_sidecar){0};
 }

@@ -7,8 +7,8 @@
 #include "archive/segment.h"
 #include "nexus/nexus.h"
 
-/* Keeps run.h5 (nexus/nexus.h) up to date with the segments of a run that have been closed. One
- * thread, the keeper's. */
+/* Keeps run.h5 (nexus/nexus.h) up to date with the segments of a run that have been closed and are still
+ * there. One thread, the keeper's. */
 
 struct dip_sidecar {
 	const struct dip_segment_conf *conf;

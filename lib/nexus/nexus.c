@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,9 @@ static int make_image(const struct dip_nexus_run *run, const char *path, void **
 	}
 	*bytes = size;
 	H5Fclose(file);
+	/* What a long run took is not kept until the next writing. */
+	H5garbage_collect();
+	malloc_trim(0);
 	return ret;
 }
 

@@ -69,6 +69,21 @@ def test_it_can_be_switched_off(dip, scene):
     assert not (run.archive() / "run.h5").exists()
 
 
+def test_segments_that_are_moved_away(dip, scene):
+    """During a run: it presents those that are still there."""
+    run = dip.start(scene.folder, 0, sets=scene.sets(**{
+        "main.nth_archive": 1, "main.fps": 500, "arch.segment_bytes": 1 << 17}))
+    dip.wait_for(run, lambda: len(list(dip.folder.glob("archive/*/*.idx"))) > 6)
+    folder = next((dip.folder / "archive").iterdir())
+    gone = sorted(folder.glob("*.npy"))[:3]
+    for path in gone:
+        path.unlink()
+    run = dip.stop(run)
+    segments = sorted(folder.glob("*.npy"))
+    assert sum(len(np.load(path)) for path in segments) < run.stats["arch_frames"]
+    check_h5(folder, segments)
+
+
 def test_only_closed_segments_while_it_grows(dip, scene):
     """Read again and again while the run goes on: whole frames only, and more of them."""
     run = dip.start(scene.folder, 0, sets=scene.sets(**{
