@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from telemetry_socket import Gone, find, runtime_folder  # noqa: E402
 
-__all__ = ["Client", "runtime_folder"]
+__all__ = ["Client", "Gone", "runtime_folder"]
 
 
 class Client:
