@@ -238,7 +238,10 @@ def test_a_slow_archive_of_one(dip, scene, other):
     run = dip.run(None, 1, **command([big, files(other, 0)], sets=scene.sets(**{
         "main.nth_archive": 1, "main.fps": 200, "arch.max_rate": 20 << 20, "main.slabs": 64})))
     slow, good = run.sources.values()
-    assert slow.stats["drops_arch_queue"] > 0 and slow.stats["proc_frames"] == slow.due()
+    assert slow.stats["drops_arch_queue"] > 0
+    # Another process that has the CPU for a third of a second takes all slabs.
+    assert slow.stats["proc_frames"] + slow.stats["dma_missed"] == slow.due()
+    assert slow.stats["proc_frames"] > slow.stats["arch_frames"]
     check_lossless(good, other)
     assert scene.sites == other.sites
 
