@@ -76,8 +76,6 @@ unsigned int dip_flights_land(
 		if (f->ticks > 0)
 			f->taken.begin = now - f->ticks;
 		dip_source_arrive(s, queue, f->frame, &f->taken, now);
-		q->arrived = RTE_MAX(q->arrived, f->frame->tsc);
-		f->frame->tsc = q->arrived;
 		frames[n++] = f->frame;
 	}
 	return n;

@@ -114,7 +114,11 @@ static void stamp(struct dip_source *s, struct dip_dma_counters *c, struct dip_f
 void dip_source_arrive(struct dip_source *s, uint16_t queue, struct dip_frame *frame,
 	const struct dip_taken *taken, uint64_t end)
 {
+	struct dip_queue *q = &s->queues[queue];
+
 	stamp(s, &s->counters[queue], frame, taken, end);
+	q->arrived = RTE_MAX(q->arrived, frame->tsc);
+	frame->tsc = q->arrived;
 	if (taken->faults == 0)
 		return;
 	if (dip_faults_have(s->faults, DIP_FAULT_CORRUPT))
@@ -122,7 +126,7 @@ void dip_source_arrive(struct dip_source *s, uint16_t queue, struct dip_frame *f
 	/* The slab itself is delivered once more: who gets it holds a reference of its own. */
 	if (dip_fault_next(s->faults, taken->faults, DIP_FAULT_DUPLICATE, 0) >= 0) {
 		dip_frame_hold(frame, 1);
-		s->queues[queue].again = frame;
+		q->again = frame;
 	}
 }
 
@@ -297,6 +301,23 @@ static unsigned int take(
 	return 0;
 }
 
+/* The first poll of a queue after a stop still gets what a camera delivered before it. */
+static bool may_take(const struct dip_source *s, const struct dip_dma_poll *poll)
+{
+	return !dip_source_failed(s) &&
+	       (!poll->drain || (!waits(s) && !s->queues[poll->queue].drained));
+}
+
+/* At a stop, of frames that have come due nobody will take those that are left. */
+static void lose_rest(struct dip_source *s, uint16_t queue)
+{
+	struct dip_dma_counters *c = &s->counters[queue];
+	uint64_t due = find_due(s, queue, 1, rte_rdtsc()), first;
+
+	if (due > next_seq(s))
+		dip_count(&c->missed, claim(s, c, due, UINT64_MAX, &first));
+}
+
 /* What the poll says about the future, before anything is taken. */
 static void foretell(const struct dip_source *s, struct dip_dma_poll *poll)
 {
@@ -305,7 +326,7 @@ static void foretell(const struct dip_source *s, struct dip_dma_poll *poll)
 	bool pending = q->again != NULL || dip_flights(q) > 0;
 
 	poll->ended = !pending &&
-		      (poll->drain || (floor >= s->end && rte_rdtsc() >= dip_schedule_end(s)));
+		      (q->drained || (floor >= s->end && rte_rdtsc() >= dip_schedule_end(s)));
 	if (dip_flights(q) > 0)
 		floor = q->flight[q->first % DIP_FLIGHTS].taken.seq;
 	if (q->again != NULL)
@@ -334,12 +355,15 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	}
 	if (s->mover != NULL)
 		n += dip_flights_land(s, poll->queue, frames + n, count - n);
-	if (!poll->drain && !dip_source_failed(s) && n < count) {
+	if (may_take(s, poll) && n < count) {
 		unsigned int room = s->mover != NULL ? dip_flights_room(s, poll->queue) : count - n;
 
 		if (room > 0)
 			n += take(s, poll->queue, frames + n, RTE_MIN(room, TAKE_MAX));
 	}
+	if (poll->drain && may_take(s, poll))
+		lose_rest(s, poll->queue);
+	q->drained = poll->drain;
 	stamp_utc(s, poll->queue, frames + twice, n - twice);
 	for (unsigned int i = 0; i < n; i++)
 		bufs[i]->buf_addr = frames[i];
