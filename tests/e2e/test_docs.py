@@ -53,10 +53,12 @@ def test_generated_parts_are_up_to_date(binary):
     ("scripts/dipmetrics.py", '("dma_missed", "frames"', '("dma_missed", "frame"'),
     ("docs/metrics.md", "| `dip_dma_missed_frames_total` |", "| `dip_dma_missed_total` |"),
     ("docs/sources.md", "| `width` | whole number | `300`", "| `width` | whole number | `200`"),
+    ("docs/man/dip-bench.1", ".It Fl Fl repeat Ar N", ".It Fl Fl again Ar N"),
 ])
 def test_a_stale_document_is_found_and_mended(binary, tmp_path, name, old, new):
     for path in ["config/README.md", "docs/man/dma-image-processor.8", "docs/metrics.md",
-                 "docs/sources.md", "scripts/dipmetrics.py"]:
+                 "docs/sources.md", "scripts/dipmetrics.py", "docs/man/dip-bench.1",
+                 "docs/man/dip-gen-docs.1", "docs/man/dip-prove.1"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     text = (tmp_path / name).read_text(encoding="utf-8")
@@ -212,12 +214,58 @@ def installed_tools():
             **{f"{name}.py": f"dip-{name}" for name in names}}
 
 
+def tree_scripts():
+    """{script: page} of all others that a user starts: they are run in the tree alone."""
+    return {name: f"dip-{name.removesuffix('.py')}" for name in SCRIPTS
+            if os.access(ROOT / "scripts" / name, os.X_OK) and name not in installed_tools()}
+
+
 def test_every_command_has_a_manual_that_is_installed():
-    pages = {path.name for path in MANUAL.parent.iterdir()}
-    assert {page.rsplit(".", 1)[0] for page in pages} == {
-        "dma-image-processor", "dma-image-archive", *installed_tools().values()}
+    commands = {"dma-image-processor", "dma-image-archive", *installed_tools().values()}
+    pages = {path.name.rsplit(".", 1)[0]: path.name for path in MANUAL.parent.iterdir()}
+    assert set(pages) == commands | set(tree_scripts().values())
     assert set(re.findall(r"'man/([\w.-]+)'", (ROOT / "docs/meson.build").read_text(
-        encoding="utf-8"))) == pages
+        encoding="utf-8"))) == {pages[command] for command in commands}
+
+
+def started(script, *args, cwd):
+    """The finished script, started as from a folder beside the tree."""
+    path = ROOT / "scripts" / script
+    with open(path, encoding="utf-8") as file:
+        interpreter = [sys.executable] if "python" in file.readline() else []
+    return run(*interpreter, os.path.relpath(path, os.path.realpath(cwd)), *args, cwd=cwd,
+               env={**os.environ, "COLUMNS": "1000"})
+
+
+@pytest.mark.parametrize("script", sorted({**installed_tools(), **tree_scripts()}))
+def test_every_script_says_how_it_is_used(tmp_path, script):
+    done = started(script, "--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and "usage: " in done.stdout.lower()
+    done = started(script, "--nonsense", cwd=tmp_path)
+    assert done.returncode == (125 if script == "with-hugepages" else 2) and done.stdout == ""
+    # argparse repeats the usage above its line.
+    lines = [line for line in done.stderr.splitlines() if not re.match("usage: | ", line)]
+    assert len(lines) == 1 and lines[0].startswith(script.removesuffix(".py"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", sorted(tree_scripts()))
+def test_the_manual_of_a_script_is_what_it_says_itself(tmp_path, script):
+    """The same options, values and names of parts: in the synopsis, and below it."""
+    told = started(script, "--help", cwd=tmp_path).stdout
+    page = next(MANUAL.parent.glob(tree_scripts()[script] + ".[18]")).read_text(encoding="utf-8")
+    usage = re.search("usage: (.*?)(?:   |$)", told, re.MULTILINE | re.IGNORECASE)[1]
+    synopsis = re.search(r"^\.Sh SYNOPSIS\n(.*?)^\.Sh", page, re.DOTALL | re.MULTILINE)[1]
+    options = set(re.findall(r"--([a-z-]+)", usage))
+    assert set(re.findall(r"Fl Fl ([a-z-]+)", synopsis)) == options
+    assert set(re.findall(r"^\.It Fl Fl ([a-z-]+)", page, re.MULTILINE)) == options
+    choices = re.findall(r"\{(.*?)\}", usage)
+    values = set(re.findall(r"\b[A-Z]+\b", usage)) | ({"PART"} if choices else set())
+    assert {value.upper() for value in re.findall(r"Ar (\w+)", synopsis)} == values
+    listed = re.findall(r"^  (\w+(?:, \w+)*)  ", told, re.MULTILINE)
+    named = re.findall(r"^\.It Cm (.*)", page, re.MULTILINE)
+    assert set(re.findall(r"\w+", " ".join(choices + listed))) == set(re.findall(
+        r"\w+", " ".join(named)))
 
 
 @pytest.mark.parametrize("script", sorted(installed_tools()))
