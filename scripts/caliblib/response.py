@@ -11,8 +11,14 @@ share of the mean light lam, the cumulant generating function of the score is
 
 with V the variance of the read noise in the score. The distribution itself is a Fourier transform
 of exp(K) on a lattice, exact but for rounding; tilted by exp(theta s), so that the tail asked for
-is where the mass is, it is exact relative to the tail as well, however small."""
+is where the mass is, it is exact relative to the tail as well, however small.
 
+Next to no light behind a multiplying register is the exception: nearly all the mass is that of the
+frames without any electron, and to move the mean of all frames into the tail, the few others have to
+be tilted until they reach farther than any lattice. Without the dark frames, which are read noise and
+nothing else, there is no such trouble: Response.lit() is what is left."""
+
+import copy
 from typing import NamedTuple, Union
 
 import numpy as np
@@ -53,7 +59,8 @@ class Camera(NamedTuple):
 
 
 class Response:
-    """Of one class of sites of one shape: weights and shares of the light, both (pixels)."""
+    """Of one class of sites of one shape: weights and shares of the light, both (pixels). dark:
+    whether frames without any photoelectron are among those that it tells of."""
 
     def __init__(self, camera, weights, shares):
         weights = np.asarray(weights, dtype=np.float64)
@@ -63,7 +70,15 @@ class Response:
         self.variance = camera.pixel_variance * float((weights**2).sum())
         # Whether scores are whole numbers by nature and not only by rounding.
         self.on_lattice = self.variance == 0.0
+        self.dark = True
         self._untilted = {}
+
+    def lit(self):
+        """Of the frames with one photoelectron or more alone: exp(K) is then their part of the
+        whole, 1 - exp(-light) where s is 0. Its probabilities add up to that, too."""
+        part = copy.copy(self)
+        part.dark = False
+        return part
 
     def mean(self, light):
         """Mean score at a mean light."""
@@ -92,9 +107,14 @@ class Response:
             self._untilted[key] = self.one_photon(s)
         return self._untilted[key]
 
-    def cumulant(self, light, s):
-        """K(s) for light (n) and s (n, m), real or complex."""
-        return light[:, None] * (self.one_photon(s) - 1) + self.variance * s * s / 2
+    def cumulant(self, light, s, one=None):
+        """K(s) for light (n) and s (n, m), real or complex; one: one_photon(s), where it is known."""
+        one = self.one_photon(s) if one is None else one
+        mean = light[:, None] * one
+        noise = self.variance * s * s / 2
+        if self.dark:
+            return mean - light[:, None] + noise
+        return mean - light[:, None] + np.log(-np.expm1(-mean)) + noise
 
     def slopes(self, light, s):
         """K'(s) and K''(s), for light and real s of one dimension."""
@@ -103,8 +123,14 @@ class Response:
             first, second = (1 - x)**-2, 2 * (1 - x)**-3
         else:
             first = second = np.exp(x)
-        down = light * (first @ (self.shares * self.units)) + self.variance * s
-        return down, light * (second @ (self.shares * self.units**2)) + self.variance
+        first = light * (first @ (self.shares * self.units))
+        second = light * (second @ (self.shares * self.units**2))
+        if not self.dark:
+            # With m the mean, K has log(exp(m) - 1) in place of m, whose derivative by m this is.
+            by_mean = -1 / np.expm1(-light * self.one_photon(s))
+            first, second = (first * by_mean,
+                             second * by_mean + first**2 * by_mean * (1 - by_mean))
+        return first + self.variance * s, second + self.variance
 
     def tilt(self, light, target):
         """theta with K'(theta) = target, for arrays of one dimension: Newton's method between
@@ -172,15 +198,16 @@ def _by_frequency(response, light, theta, size, step, origin):
     each point: frequencies from the low ones up until nothing is left. Returns what those frames
     would have with one photoelectron more, too. theta: (sites), or one for all."""
     plain, more = [], []
-    scale = light[:, None] * (response.one_photon(theta[:, None]) - 1)
+    scale = response.cumulant(light, theta[:, None])
     for first in range(0, size // 2 + 1, _BLOCK):
         index = np.arange(first, min(first + _BLOCK, size // 2 + 1))
         frequency = 2j * np.pi / (size * step) * index
         s = theta[:, None] + frequency
         one = response.one_photon_at(theta, size, step, index)
-        k = light[:, None] * (one - 1) - scale + response.variance * (s**2 - theta[:, None]**2) / 2
+        k = response.cumulant(light, s, one) - scale
+        # The mass of a step, tilted as its middle is: the transform of exp(theta x) over a step.
         plain.append(np.exp(np.conj(k - frequency * origin[:, None]))
-                     * np.sinc(frequency.imag * step / (2 * np.pi)))
+                     * np.conj(np.sinc(s * step / (2j * np.pi))))
         more.append(plain[-1] * np.conj(one))
         if k.real.max() < _NOTHING:
             break
@@ -188,9 +215,10 @@ def _by_frequency(response, light, theta, size, step, origin):
 
 
 def _lattice(response, low, high):
-    """First place, step and number of places of lattices from low to high."""
+    """First place, step and number of places of lattices from low to high. The step is odd: half of
+    it to each side of a place lies between two scores then."""
     span = int(np.max(high - low)) + 2
-    step = max(1, -(-span // _LATTICE_MAX), int(np.sqrt(response.variance) / _STEPS))
+    step = max(1, -(-span // _LATTICE_MAX), int(np.sqrt(response.variance) / _STEPS)) | 1
     return np.floor(low).astype(np.int64), step, 1 << max(4, (span // step + 1).bit_length())
 
 

@@ -93,20 +93,31 @@ def _meeting_point(classes, light):
     return (low + high) / 2
 
 
+def _dark_tails(response, light, shift, scores):
+    """P(score >= each, no photoelectron) and P(score < each, no photoelectron), (sites, scores)."""
+    above = (scores - 0.5 - shift[:, None]) / np.sqrt(response.variance)
+    none = np.exp(-light)[:, None]
+    return none * special.ndtr(-above), none * special.ndtr(above)
+
+
 def _tails(classes, light, shift, point):
     """FP and FN, (sites, scores), on lattices around a point of each site, the scores there, and
     which of them are so near to the point that the tails are right."""
-    theta = [response.tilt(of, point) for response, of in zip(classes, light)]
-    deviation = np.sqrt(np.max([response.slopes(of, by)[1] for response, of, by
-                                in zip(classes, light, theta)], axis=0))
+    parts = [response.lit() if response.multiplied else response for response in classes]
+    theta = [part.tilt(of, point) for part, of in zip(parts, light)]
+    deviation = np.sqrt(np.max([part.slopes(of, by)[1] for part, of, by
+                                in zip(parts, light, theta)], axis=0))
     reach = _WIDTH * deviation + 4 * np.abs(classes[0].units).max() + 4
     mass = []
-    for response, of, by in zip(classes, light, theta):
-        table = tabulate(response, of, shift, point + shift - reach, point + shift + reach, by)
+    for part, of, by in zip(parts, light, theta):
+        table = tabulate(part, of, shift, point + shift - reach, point + shift + reach, by)
         mass.append(table.probabilities())
     scores = table.lowest()
     over = np.cumsum(mass[0][:, ::-1], axis=1)[:, ::-1]
     under = np.cumsum(mass[1], axis=1) - mass[1]
+    if not parts[0].dark:
+        over += _dark_tails(parts[0], light[0], shift, scores)[0]
+        under += _dark_tails(parts[1], light[1], shift, scores)[1]
     near = np.abs(scores - (point + shift)[:, None]) < 0.8 * reach[:, None]
     return scores, over, under, near & (scores >= 1)  # 0 would be reached by every site
 

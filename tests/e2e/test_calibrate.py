@@ -20,6 +20,8 @@ sys.path.insert(0, str(SCRIPTS))
 libconf = pytest.importorskip("libconf", reason="apt-get install python3-libconf")
 pytest.importorskip("scipy", reason="apt-get install python3-scipy")
 
+from scipy import special  # noqa: E402
+
 import dipformat  # noqa: E402
 import fidelity  # noqa: E402
 from caliblib import find, goodness, layout, mixture, response, threshold  # noqa: E402
@@ -229,6 +231,49 @@ def test_predicted_errors_happen(camera, kind):
         predicted = (found.false_negative if occupied else found.false_positive)[0]
         assert 20 < n * predicted < n / 2
         assert sigmas(wrong, n, predicted) < 5
+
+
+def box_spot():
+    """The weights of a spot in a box of 10 x 10."""
+    y, x = np.mgrid[:10, :10] - 4.5
+    return np.rint(500 * np.exp(-(x**2 + y**2) / 2)).ravel()
+
+
+def drawn_rate(camera, weights, means, t, n=20_000):
+    """The part of the scores above a dark one that reach t, and its standard error: the multiplied
+    photoelectrons of n patches drawn one by one, read noise and rounding as a normal number."""
+    rng = np.random.default_rng(20261130)
+    pixels = rng.choice(len(means), p=means / means.sum(), size=rng.poisson(n * means.sum()))
+    patch = rng.integers(0, n, len(pixels))
+    light = weights[pixels] * camera.gain * rng.standard_exponential(len(pixels))
+    scores = np.bincount(patch, light, n)
+    noise = np.sqrt((weights**2).sum() * ((camera.read_noise * camera.gain)**2 + 1 / 12))
+    reach = special.ndtr((scores - (t - 0.5)) / noise)
+    return reach.mean(), reach.std() / np.sqrt(n)
+
+
+@pytest.mark.parametrize("light", [0.0, 0.01, 0.1, 0.5])
+@pytest.mark.parametrize("noise", [0.02, 1 / 6])
+@pytest.mark.parametrize("weights", [np.ones(100), box_spot()], ids=["box", "weighted"])
+def test_next_to_no_light_behind_an_emccd(weights, noise, light):
+    """Nearly every frame of an empty site is without any electron, and what it scores is noise."""
+    camera = response.Camera(500.0, 60.0, noise, True)
+    empty = np.full(100, max(light, 1e-12) / 100)
+    means = empty, empty + 10 * box_spot() / box_spot().sum()
+    classes = [response.Response(camera, weights, mean) for mean in means]
+    shift = 500 * weights.sum()
+    found = threshold.score_threshold(classes, [np.array([mean.sum()]) for mean in means],
+                                      np.array([shift]), 0.5, 1.0)
+    told = found.false_positive[0], 1 - found.false_negative[0]
+    for mean, predicted in zip(means, told):
+        rate, error = drawn_rate(camera, weights, mean, found.t[0] - shift)
+        # 1e-7: what the least light that is reckoned with, 1e-9, may do where there is none.
+        assert abs(rate - predicted) < 5 * error + 1e-5 * min(rate, 1 - rate) + 1e-7
+    # No other threshold would make fewer errors.
+    wrong = [drawn_rate(camera, weights, means[0], t)[0]
+             + 1 - drawn_rate(camera, weights, means[1], t)[0]
+             for t in (found.t[0] - shift) * np.array([0.5, 1.0, 2.0])]
+    assert wrong[1] <= 1.05 * min(wrong)
 
 
 def test_a_target_raises_the_threshold():
