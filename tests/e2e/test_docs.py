@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import samples
+
 pytestmark = pytest.mark.tool
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -285,3 +287,93 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if not re.match(r"\w+:", target):
             assert (page.parent / target.split("#")[0]).exists(), target
+
+
+# The command lines that are shown.
+
+SHOWN = {page.relative_to(ROOT).as_posix(): page for page in [*PAGES, *MANUAL.parent.iterdir()]}
+
+
+@pytest.fixture(name="judge")
+def judge_of_samples(binary, tmp_path):
+    return samples.Judge(binary, tmp_path)
+
+
+@pytest.mark.parametrize("page", sorted(SHOWN))
+def test_every_command_line_shown_is_accepted(judge, page):
+    find = samples.lines if page.endswith(".md") else samples.manual_lines
+    wrong = [f"{page}:{number}: {line}: {complaint}"
+             for number, line in find(SHOWN[page].read_text(encoding="utf-8"))
+             for complaint in judge.line(line)]
+    assert wrong == []
+
+
+def test_command_lines_are_found():
+    """All of them: fenced, indented, continued, in a span, with something before and behind."""
+    text = """
+See `scripts/top.py --once`, `scripts/top.py` and `main.fps`.
+
+    $ scripts/size.py 300 300 1000
+    lcores 2
+    build/app/dma-image-processor -l 0 -- \\
+        --device dma_sim0 5   # five seconds
+
+```sh
+CC=clang scripts/build build-clang && taskset -c 1 dma-image-processor images
+```
+"""
+    found = samples.lines(text)
+    assert [number for number, _ in found] == [2, 4, 6, 10]
+    assert [samples.commands(line) for _, line in found] == [
+        [["scripts/top.py", "--once"]], [["scripts/size.py", "300", "300", "1000"]],
+        [["build/app/dma-image-processor", "-l", "0", "--", "--device", "dma_sim0", "5"]],
+        [["scripts/build", "build-clang"], ["dma-image-processor", "images"]]]
+    assert samples.manual_lines(".Bd -literal\ndip\\-top \\-\\-once\n.Ed\ndip-top\n") == [
+        (2, "dip-top --once")]
+    shown = [line for page in PAGES for _, line in samples.lines(page.read_text(encoding="utf-8"))]
+    assert len(shown) > 60
+
+
+@pytest.mark.parametrize("line, complaint", [
+    ("dma-image-processor -s main.fpss=3 images", "did you mean main.fps"),
+    ("dma-image-processor -s main.fps=fast images", "main.fps"),
+    ("dma-image-processor --devices dma_sim0", "--devices"),
+    ("dma-image-processor --device dma_sim0,photns=12 5", "photns"),
+    ("dma-image-processor -l 0 --vdev=dma_sim0,photns=12 -- --device dma_sim0 5", "photns"),
+    ("dma-image-processor -l 0 --no-hugepages -- images", "EAL has no option --no-hugepages"),
+    ("dma-image-processor -c config/defaults.cfg images", "config/defaults.cfg"),
+    ("dma-image-processor -c FILE --cheque-config", "no option --cheque-config"),
+    ("dma-image-processor picture 5", "picture"),
+    ("--device 'dma_sim0,faults=lots@100'", "faults"),
+    ("dma-image-archive repair RUN", "no command repair"),
+    ("dma-image-archive verify --nonsense RUN", "no option --nonsense"),
+    ("scripts/size.py 1 1 1 --archives 1", "no option --archives"),
+    ("scripts/sizes.py 1 1 1", "not there"),
+    ("dip-sizes 1 1 1", "not there"),
+    ("scripts/size.py W H FPS [--archives N]", "no option --archives"),
+    ("scripts/bench pipelines", "knows no pipelines"),
+    ("scripts/test --long everything", "knows no everything"),
+    ("scripts/with-hugepages 512 scripts/test --on huge", "no option --on"),
+    ("CC=clang scripts/build build-fuzz -Dfuss=true", "no option fuss"),
+    ("meson setup build -Dtest=false && meson compile -C build", "no option test"),
+    ("apt-get install libdpdk-devel", "installs no libdpdk-devel"),
+    ("build/tests/unit/test_nothing", "not there"),
+    ("taskset -c 1 dma-image-processor -s main.fpss=3 images", "main.fps"),
+])
+def test_a_wrong_command_line_is_seen(judge, line, complaint):
+    assert complaint in " ".join(judge.line(line))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_keys_and_files_named_are_there(binary, page):
+    group, keys = "", set()
+    for line in run(binary, "--list-options").stdout.splitlines():
+        group = line[3:] if line.startswith("## ") else group
+        keys |= {f"{group}.{name}" for name in re.findall(r"^\| `(\w+)`", line)}
+    groups = "|".join({key.split(".")[0] for key in keys})
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(rf"`((?:{groups})\.[a-z]\w+)(?=[`= ])", text))
+    assert named - keys == set()
+    folders = "app|config|docs|drivers|lib|scripts|tests"
+    files = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", text)) - {"lib/systemd/system"}
+    assert {file for file in files if not (ROOT / file).exists()} == set()
