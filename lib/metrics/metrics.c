@@ -26,16 +26,46 @@ static uint64_t sum(
 	return total;
 }
 
+static const struct dip_metric *row_of(const struct dip_metric_block *block, const char *name)
+{
+	for (unsigned int i = 0; i < block->count; i++)
+		if (strcmp(block->rows[i].name, name) == 0)
+			return &block->rows[i];
+	return NULL;
+}
+
 uint64_t dip_metric_of(unsigned int source, const char *name)
 {
 	struct dip_metric_block *block;
+	bool found = false;
+	uint64_t total = 0;
 
-	STAILQ_FOREACH (block, &blocks, next)
-		for (unsigned int i = 0; i < block->count; i++)
-			if (strcmp(block->rows[i].name, name) == 0)
-				return sum(block, &block->rows[i], source);
+	STAILQ_FOREACH (block, &blocks, next) {
+		const struct dip_metric *row = row_of(block, name);
+
+		if (row == NULL)
+			continue;
+		total += sum(block, row, source);
+		found = true;
+	}
+	if (found)
+		return total;
 	fprintf(stderr, "no metric is called %s\n", name);
 	abort();
+}
+
+/* Whether a block before this one has the metric too. */
+static bool is_told(const struct dip_metric_block *until, const char *name)
+{
+	struct dip_metric_block *block;
+
+	STAILQ_FOREACH (block, &blocks, next) {
+		if (block == until)
+			return false;
+		if (row_of(block, name) != NULL)
+			return true;
+	}
+	return false;
 }
 
 void dip_metrics_foreach(unsigned int source,
@@ -45,5 +75,7 @@ void dip_metrics_foreach(unsigned int source,
 
 	STAILQ_FOREACH (block, &blocks, next)
 		for (unsigned int i = 0; i < block->count; i++)
-			fn(&block->rows[i], sum(block, &block->rows[i], source), arg);
+			if (!is_told(block, block->rows[i].name))
+				fn(&block->rows[i], dip_metric_of(source, block->rows[i].name),
+					arg);
 }

@@ -9,7 +9,8 @@
 /* Counters: 64 bits, one writer each, static storage (a telemetry thread may outlive everything
  * else), declared beside the data they count and registered by rows. A part that runs on several
  * lcores has an array of counter structs, one an instance, on cache lines of its own; the metric
- * is their sum. An instance belongs to a source; a source's metric is the sum of its instances. */
+ * is their sum. Several parts that count the same have rows of the same name: one metric, the sum
+ * of all. An instance belongs to a source; a source's metric is the sum of its instances. */
 
 /* Sources of frames in one process, at most; numbered from 0. */
 #define DIP_SOURCES 16
@@ -74,7 +75,7 @@ static inline uint64_t dip_metric_value(const char *name)
 	return dip_metric_of(DIP_ALL_SOURCES, name);
 }
 
-/* Call fn for every registered metric with that sum, in order of registration by block. */
+/* Call fn for every registered metric with that sum, once, in order of registration by block. */
 void dip_metrics_foreach(unsigned int source,
 	void (*fn)(const struct dip_metric *metric, uint64_t value, void *arg), void *arg);
 

@@ -36,6 +36,16 @@ static const struct dip_metric pear_rows[] = {DIP_METRIC(struct pears, pears, "p
 
 DIP_METRICS_REGISTER(pear_metrics, pear_rows, pears)
 
+/* Counted by another part as well. */
+static struct windfall {
+	uint64_t apples_red;
+} windfall[1];
+
+static const struct dip_metric windfall_rows[] = {
+	DIP_METRIC(struct windfall, apples_red, "apples", "red ones")};
+
+DIP_METRICS_REGISTER(windfall_metrics, windfall_rows, windfall)
+
 static void test_sums(void **state)
 {
 	(void)state;
@@ -85,6 +95,20 @@ static void note(const struct dip_metric *metric, uint64_t value, void *arg)
 	assert_non_null(metric->help);
 	seen->name[seen->n] = metric->name;
 	seen->value[seen->n++] = value;
+}
+
+/* Rows of the same name are one metric: the sum, told once. */
+static void test_several_parts(void **state)
+{
+	uint64_t before = dip_metric_value("apples_red");
+
+	(void)state;
+	dip_count(&windfall[0].apples_red, 60000);
+	assert_int_equal(dip_metric_value("apples_red"), before + 60000);
+	dip_metrics_own(&windfall_metrics, 0, 2);
+	assert_int_equal(dip_metric_of(0, "apples_red"), before);
+	assert_int_equal(dip_metric_of(2, "apples_red"), 60000);
+	dip_metrics_own(&windfall_metrics, 0, 0);
 }
 
 /* Rows in their order, blocks in the order of registration, each once. */
@@ -589,6 +613,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sums),
 		cmocka_unit_test(test_owners),
+		cmocka_unit_test(test_several_parts),
 		cmocka_unit_test(test_foreach),
 		cmocka_unit_test(test_read_while_written),
 		cmocka_unit_test(test_octaves),
