@@ -7,14 +7,18 @@
 #include <rte_common.h>
 #include <rte_mempool.h>
 
+#include "frame/state.h"
 #include "util/error.h"
 
 /* A frame: a small header, an object of an rte_mempool, that owns one slab: record_bytes of
  * page-aligned hugepage memory, the pixels first, then room for the archive's trailer.
  *
  *	free --dip_frame_alloc--> filled by the source --descriptors--> held by sinks --+
- *	  ^                        (refs = 1, the source's)            (refs = holders) |
- *	  +------------------ dip_frame_put, refs 1 -> 0, generation + 1 ---------------+
+ *	  ^                        (one reference, the source's)       (one for each)   |
+ *	  +------------- dip_frame_put of the last reference, generation + 1 -----------+
+ *
+ * A frame that is queued, and no more, may be recalled instead, for a newer frame (overwrite):
+ * state.h, backlog.h.
  *
  * seq, tsc, timestamp_ns and pixels are written by the source before publication and only read
  * after it; the trailer room belongs to the archiver. */
@@ -24,13 +28,12 @@ struct dip_frame {
 	uint64_t timestamp_ns; /* arrival, nanoseconds since the epoch, UTC */
 	uint16_t *pixels;      /* the slab */
 	struct rte_mempool *mempool;
-	uint32_t refs;       /* atomic: sinks that hold the frame */
-	uint32_t generation; /* atomic: changes whenever the frame goes back to the pool */
+	uint64_t state; /* atomic: state.h */
 	/* With DIP_CHECK_FRAMES only, written by the ingest before publication (check.h). */
 	uint32_t image_bytes, image_crc;
 } __rte_cache_aligned;
 
-/* What a ring carries. A consumer whose generation is not the frame's refuses it. */
+/* What a ring carries. A consumer whose generation is not the frame's refuses it, as stale. */
 struct dip_desc {
 	struct dip_frame *frame;
 	uint64_t seq;
@@ -45,7 +48,7 @@ struct dip_frame_pool_conf {
 	size_t record_bytes; /* of one slab, a multiple of 4,096 */
 	unsigned int lcores; /* that take and give back frames; sizes the per-lcore caches */
 	int socket;          /* NUMA node, SOCKET_ID_ANY for any */
-	size_t total_bytes;  /* that the program needs of the same memory, all in all, for the message; 0:
+	size_t total_bytes; /* that the program needs of the same memory, all in all, for the message; 0:
 				nothing but the pool */
 };
 
@@ -94,25 +97,27 @@ static inline unsigned int dip_frame_alloc(
 		n = got;
 	}
 	for (unsigned int i = 0; i < n; i++)
-		__atomic_store_n(&frames[i]->refs, 1, __ATOMIC_RELAXED);
+		dip_state_take(&frames[i]->state);
 	return n;
 }
 
 /* One more holder. The caller must hold a reference itself. */
 static inline void dip_frame_hold(struct dip_frame *frame, uint32_t holders)
 {
-	__atomic_fetch_add(&frame->refs, holders, __ATOMIC_RELAXED);
+	dip_state_add(&frame->state, holders * DIP_STATE_HELD);
 }
 
 /* Give up one reference; the last one sends the frame back to its pool. The only way back. */
 static inline void dip_frame_put(struct dip_frame *frame)
 {
-	/* A sole holder needs no locked instruction: nobody else can take a reference. */
-	if (__atomic_load_n(&frame->refs, __ATOMIC_ACQUIRE) != 1 &&
-		__atomic_sub_fetch(&frame->refs, 1, __ATOMIC_ACQ_REL) != 0)
-		return;
-	__atomic_store_n(&frame->generation, frame->generation + 1, __ATOMIC_RELEASE);
-	rte_mempool_put(frame->mempool, frame);
+	if (dip_state_release(&frame->state))
+		rte_mempool_put(frame->mempool, frame);
+}
+
+/* Of a frame that the caller holds a reference of. */
+static inline uint32_t dip_frame_generation(const struct dip_frame *frame)
+{
+	return dip_state_generation(__atomic_load_n(&frame->state, __ATOMIC_RELAXED));
 }
 
 static inline struct dip_desc dip_frame_desc(struct dip_frame *frame, uint64_t ticket)
@@ -121,15 +126,21 @@ static inline struct dip_desc dip_frame_desc(struct dip_frame *frame, uint64_t t
 		.frame = frame,
 		.seq = frame->seq,
 		.ticket = ticket,
-		.generation = __atomic_load_n(&frame->generation, __ATOMIC_RELAXED),
+		.generation = dip_frame_generation(frame),
 	};
 }
 
-/* The frame of a descriptor, or NULL when the descriptor is stale: its frame has gone back to the
- * pool since. A stale descriptor holds no reference and must not be put. */
+/* The frame of a descriptor, and the reference that came with it, or NULL when the descriptor is
+ * stale: its frame was recalled, or has gone back to the pool. A stale descriptor holds no reference
+ * and must not be put. Once for each descriptor. */
 static inline struct dip_frame *dip_desc_frame(const struct dip_desc *desc)
 {
-	return __atomic_load_n(&desc->frame->generation, __ATOMIC_ACQUIRE) == desc->generation
-		       ? desc->frame
-		       : NULL;
+	return dip_state_claim(&desc->frame->state, desc->generation) ? desc->frame : NULL;
+}
+
+/* The slab of a frame that is queued, and no more, for another frame: with one reference, the
+ * caller's; its descriptors are stale from now on. NULL: somebody holds it, or it is gone. */
+static inline struct dip_frame *dip_desc_recall(const struct dip_desc *desc)
+{
+	return dip_state_recall(&desc->frame->state, desc->generation) ? desc->frame : NULL;
 }

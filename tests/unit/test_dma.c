@@ -382,7 +382,7 @@ static uint64_t drain(const struct rig *r, bool compare)
 		assert_true(poll.seq_floor <= next);
 		for (int i = 0; i < n; i++) {
 			assert_int_equal(frames[i]->seq, next++);
-			assert_int_equal(frames[i]->refs, 1);
+			assert_int_equal(dip_state_held(frames[i]->state), 1);
 			if (compare)
 				assert_true(pixels_are(frames[i]));
 			dip_frame_put(frames[i]);

@@ -155,7 +155,7 @@ static unsigned int take_all(
 				.tsc = frames[i]->tsc,
 				.utc = frames[i]->timestamp_ns,
 				.at = rte_rdtsc(),
-				.refs = frames[i]->refs};
+				.refs = dip_state_held(frames[i]->state)};
 			memcpy(seen[count].pixels, frames[i]->pixels, PIXELS * 2);
 			dip_frame_put(frames[i]);
 		}
@@ -247,7 +247,7 @@ static void test_duplicate_at_a_stop(void **state)
 	(void)state;
 	open_faulty(&r, "duplicate@0", &unpaced);
 	assert_int_equal(dequeue(&r, &poll, &frame, 1), 1);
-	assert_int_equal(frame->refs, 2);
+	assert_int_equal(dip_state_held(frame->state), 2);
 	dip_frame_put(frame);
 	rte_rawdev_stop(r.id);
 	assert_int_equal(dip_frame_pool_available(r.pool), SLABS);

@@ -250,7 +250,7 @@ static void test_near_exhaustion(void **state)
 		assert_int_equal(got, left);
 		assert_int_equal(dip_frame_pool_available(pool), 0);
 		for (unsigned int i = 0; i < got; i++) {
-			assert_int_equal(some[i]->refs, 1);
+			assert_int_equal(dip_state_held(some[i]->state), 1);
 			frames[i] = some[i];
 		}
 	}
@@ -273,18 +273,18 @@ static void test_references(void **state)
 		uint32_t generation;
 
 		assert_int_equal(dip_frame_alloc(pool, &frame, 1), 1);
-		assert_int_equal(frame->refs, 1);
-		generation = frame->generation;
+		assert_int_equal(dip_state_held(frame->state), 1);
+		generation = dip_frame_generation(frame);
 		desc = dip_frame_desc(frame, 0);
 		dip_frame_hold(frame, holders);
 		for (uint32_t i = 0; i < holders; i++) {
 			dip_frame_put(frame);
-			assert_int_equal(frame->generation, generation);
+			assert_int_equal(dip_frame_generation(frame), generation);
 			assert_int_equal(dip_frame_pool_available(pool), 7);
 			assert_ptr_equal(dip_desc_frame(&desc), frame);
 		}
 		dip_frame_put(frame);
-		assert_int_equal(frame->generation, generation + 1);
+		assert_int_equal(dip_frame_generation(frame), generation + 1);
 		assert_int_equal(dip_frame_pool_available(pool), 8);
 		assert_null(dip_desc_frame(&desc));
 	}
@@ -312,15 +312,15 @@ static void test_stale_descriptor(void **state)
 	new = dip_frame_desc(frames[0], 8);
 	assert_null(dip_desc_frame(&old));
 	assert_ptr_equal(dip_desc_frame(&new), frames[0]);
-	assert_ptr_equal(dip_desc_frame(&(struct dip_desc){
-				 .frame = frames[1], .generation = frames[1]->generation}),
+	assert_ptr_equal(dip_desc_frame(&(struct dip_desc){.frame = frames[1],
+				 .generation = dip_frame_generation(frames[1])}),
 		frames[1]);
 	/* The count of generations goes round. */
-	frames[1]->generation = UINT32_MAX;
+	frames[1]->state = UINT32_MAX * DIP_STATE_GENERATION + DIP_STATE_HELD;
 	old = dip_frame_desc(frames[1], 0);
 	assert_ptr_equal(dip_desc_frame(&old), frames[1]);
 	dip_frame_put(frames[1]);
-	assert_int_equal(old.frame->generation, 0);
+	assert_int_equal(dip_frame_generation(old.frame), 0);
 	assert_null(dip_desc_frame(&old));
 	dip_frame_put(frames[0]);
 	dip_frame_pool_free(pool);
