@@ -25,9 +25,9 @@ static bool archiving(const struct settings *s)
 	return s->main.nth_archive > 0;
 }
 
-static bool blocking(const struct settings *s)
+static bool overwriting(const struct settings *s)
 {
-	return strcmp(s->main.overrun, "block") == 0;
+	return overrun_of(s) == OVERRUN_OVERWRITE;
 }
 
 static bool wants_results(const struct pipeline *p)
@@ -46,7 +46,18 @@ static int create_ring(const char *name, unsigned int index, unsigned int size, 
 	if (*ring == NULL)
 		return dip_fail(err, rte_errno, "ring %s of %u frames: %s", full, size,
 			rte_strerror(rte_errno));
+	/* Who dequeues never waits for another who was interrupted in it. */
+	if (flags & RING_F_MC_RTS_DEQ)
+		rte_ring_set_cons_htd_max(*ring, rte_ring_get_size(*ring));
 	return 0;
+}
+
+/* How a ring is dequeued from: where frames are overwritten, ingest takes the oldest out itself. */
+static unsigned int dequeue_flags(const struct pipeline *p, unsigned int consumers)
+{
+	if (p->backlog != NULL)
+		return RING_F_MC_RTS_DEQ;
+	return consumers == 1 ? RING_F_SC_DEQ : 0;
 }
 
 static unsigned int processors_of(const struct placement *p, unsigned int lane)
@@ -123,6 +134,23 @@ static unsigned int process_burst(const struct pipeline *p, unsigned int lane)
 	return RTE_MIN(2 * ingest_burst(p), (unsigned int)DIP_PROCESS_BURST);
 }
 
+static int create_backlog(struct pipeline *p, struct dip_error *err)
+{
+	int ret = dip_backlog_create(p->placement.lanes, p->settings->main.slabs, &p->backlog);
+
+	return ret < 0 ? dip_fail(err, -ret, "backlog of queued frames: out of memory") : 0;
+}
+
+/* Frames in a lane's queue. What is overwritten there leaves its ticket behind for a while: some must be
+ * left, or the newest frame would find none. */
+static unsigned int proc_ring(
+	const struct pipeline *p, const struct lane *lane, const struct memory_plan *plan)
+{
+	if (p->backlog == NULL || lane->window == NULL)
+		return plan->proc_ring;
+	return RTE_MIN(plan->proc_ring, lane->window->size / 2);
+}
+
 static int create_lane(
 	struct pipeline *p, unsigned int i, const struct memory_plan *plan, struct dip_error *err)
 {
@@ -135,20 +163,21 @@ static int create_lane(
 		.queue = i,
 		.burst = ingest_burst(p),
 		.arch = p->arch_ring,
+		.backlog = p->backlog,
 		.nth_archive = s->main.nth_archive,
 		.image_bytes = p->image_bytes,
-		.block = blocking(s),
+		.block = overrun_of(s) == OVERRUN_BLOCK,
 		.nice = s->dma.thread_nice,
 	};
-	unsigned int flags = RING_F_SP_ENQ;
-	int ret;
+	unsigned int flags = RING_F_SP_ENQ | dequeue_flags(p, processors_of(&p->placement, i));
+	int ret = 0;
 
-	if (processors_of(&p->placement, i) == 1)
-		flags |= RING_F_SC_DEQ;
-	ret = create_ring("proc", p->first_lane + i, plan->proc_ring, flags, &lane->ring, err);
-	if (ret == 0 && wants_results(p))
+	if (wants_results(p))
 		ret = dip_window_create(s->proc.results_window, p->detector->sites, sums_bytes(p),
 			&lane->window, err);
+	if (ret == 0)
+		ret = create_ring("proc", p->first_lane + i, proc_ring(p, lane, plan), flags,
+			&lane->ring, err);
 	if (ret < 0)
 		return ret;
 	conf.proc = lane->ring;
@@ -270,7 +299,8 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 		.limit = limit,
 		.queues = p->placement.lanes,
 		.loop = s->dma.loop_frames,
-		.block = blocking(s),
+		.block = overrun_of(s) == OVERRUN_BLOCK,
+		.backlog = p->backlog,
 		.handed_over = hands_over(&p->placement),
 	};
 	struct rte_rawdev_info info = {.dev_private = &conf};
@@ -299,11 +329,13 @@ int build_parts(struct pipeline *p, uint64_t limit, const char *suffix, struct d
 
 	memory_plan(p->settings, p->image_bytes, p->placement.lanes, &plan);
 	ret = create_pool(p, &plan, err);
+	if (ret == 0 && overwriting(p->settings))
+		ret = create_backlog(p, err);
 	if (ret == 0)
 		ret = configure_source(p, limit, err);
 	if (ret == 0 && archiving(p->settings))
 		ret = create_ring("arch", p->source, plan.arch_ring,
-			RING_F_SC_DEQ | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
+			dequeue_flags(p, 1) | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
 			&p->arch_ring, err);
 	if (ret == 0)
 		ret = create_outputs(p, suffix, err);

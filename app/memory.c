@@ -5,7 +5,7 @@
 #include <rte_ring.h>
 
 #include "format/format.h"
-#include "frame/frame.h"
+#include "frame/backlog.h"
 #include "memory.h"
 #include "results/window.h"
 
@@ -41,22 +41,28 @@ static size_t window_bytes(const struct settings *s)
 		s->proc.sums ? rows * cols * sizeof(int32_t) : 0);
 }
 
-/* How many slabs each sink may hold. With drop no sink may hold them all: a quarter stays for the
- * others, so that a stalled disk never starves the decisions, nor they it. */
+/* How many slabs each sink may hold. Unless the source waits, no sink may hold them all: a quarter stays
+ * for the others, so that a stalled disk never starves the decisions, nor they it. Those in a queue are
+ * not held when they may be overwritten. */
 static void share_slabs(const struct settings *s, struct memory_plan *p)
 {
 	int64_t slabs = s->main.slabs, quota = slabs - RTE_MAX(slabs / 4, (int64_t)1), inflight;
 
-	if (strcmp(s->main.overrun, "block") == 0) {
+	if (overrun_of(s) == OVERRUN_BLOCK) {
 		p->proc_ring = s->proc.ring_size;
 		p->arch_ring = s->arch.ring_size;
 		p->arch_inflight = RTE_MIN(s->arch.max_inflight, slabs);
 		return;
 	}
 	inflight = RTE_MIN(s->arch.max_inflight, RTE_MAX(quota / 2, (int64_t)1));
+	p->arch_inflight = inflight;
+	if (overrun_of(s) == OVERRUN_OVERWRITE) {
+		p->proc_ring = RTE_MIN(s->proc.ring_size, slabs);
+		p->arch_ring = RTE_MIN(s->arch.ring_size, slabs);
+		return;
+	}
 	p->proc_ring = RTE_MIN(s->proc.ring_size, RTE_MAX(quota / p->lanes, (int64_t)1));
 	p->arch_ring = RTE_MIN(s->arch.ring_size, RTE_MAX(quota - inflight, (int64_t)1));
-	p->arch_inflight = inflight;
 }
 
 static size_t ring_bytes(unsigned int frames)
@@ -78,6 +84,8 @@ void memory_plan(
 		p->pool_bytes + OTHERS_BYTES + lanes * (p->window_bytes + ring_bytes(p->proc_ring));
 	if (archiving(s))
 		p->total_bytes += ring_bytes(p->arch_ring);
+	if (overrun_of(s) == OVERRUN_OVERWRITE)
+		p->total_bytes += dip_backlog_bytes(lanes, s->main.slabs);
 	p->hugepages = (p->total_bytes + HUGEPAGE - 1) / HUGEPAGE;
 }
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <string.h>
+
 #include "options.h"
 #include "results/format.h"
 
@@ -47,9 +49,10 @@ static const struct dip_option rows[] = {
 		"archive frames whose number is a multiple of it; 1: all, 0: none"),
 	BOOL(main, drain_queues, "true",
 		"at a stop, finish the frames still queued; false: discard them, counted"),
-	ENUM(main, overrun, "drop", "drop|block",
+	ENUM(main, overrun, "drop", "drop|block|overwrite",
 		"a sink that cannot keep up loses its newest frames (drop), or the source waits "
-		"(block)"),
+		"(block), or the newest frame takes the slab of the oldest one still queued "
+		"(overwrite)"),
 	STRING(main, telemetry_group, "",
 		"group, by name or number, whose members may ask telemetry; empty: this user "
 		"alone"),
@@ -169,3 +172,12 @@ static const struct dip_option rows[] = {
 
 const struct dip_option_table option_table = {
 	.rows = rows, .count = sizeof(rows) / sizeof(rows[0])};
+
+enum overrun overrun_of(const struct settings *s)
+{
+	if (strcmp(s->main.overrun, "drop") == 0)
+		return OVERRUN_DROP;
+	if (strcmp(s->main.overrun, "block") == 0 || !s->dma.pace_frames)
+		return OVERRUN_BLOCK;
+	return OVERRUN_OVERWRITE;
+}

@@ -58,4 +58,10 @@ struct settings {
 	} lcores;
 };
 
+/* What main.overrun comes to: a source that has no pace of its own waits, rather than overwrite without
+ * end what it has just delivered. */
+enum overrun { OVERRUN_DROP, OVERRUN_BLOCK, OVERRUN_OVERWRITE };
+
+enum overrun overrun_of(const struct settings *settings);
+
 extern const struct dip_option_table option_table;

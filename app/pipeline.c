@@ -170,6 +170,7 @@ void pipeline_free(struct pipeline *p)
 		rte_ring_free(p->lane[i].ring);
 	}
 	rte_ring_free(p->arch_ring);
+	dip_backlog_free(p->backlog);
 	dip_frame_pool_free(p->pool);
 	if (p->detector != NULL)
 		p->detector->ops->destroy(p->detector);

@@ -33,6 +33,7 @@ struct pipeline {
 	struct dip_detector *detector;
 	struct outputs outputs;
 	struct dip_frame_pool *pool;
+	struct dip_backlog *backlog; /* NULL: no frame is overwritten */
 	struct lane lane[PLACEMENT_MAX];
 	struct dip_process *process[PLACEMENT_MAX];
 	struct rte_ring *arch_ring;

@@ -9,6 +9,14 @@
 struct summary summaries[DIP_SOURCES];
 unsigned int summary_count;
 
+static void add_rings(struct summary *s, const struct pipeline *p)
+{
+	for (unsigned int i = 0; i < p->placement.lanes; i++)
+		s->most[LEDGER_PROC] += rte_ring_get_capacity(p->lane[i].ring);
+	if (p->arch_ring != NULL)
+		s->most[LEDGER_ARCH] += rte_ring_get_capacity(p->arch_ring);
+}
+
 static void attach(struct summary *s, const struct pipeline *p, const char *device)
 {
 	uint64_t hands = DIP_INGEST_BURST * p->placement.lanes, slabs = p->settings->main.slabs;
@@ -33,6 +41,8 @@ static void attach(struct summary *s, const struct pipeline *p, const char *devi
 	/* Of transfers on their way each has a slab. */
 	s->most[LEDGER_DEVICE] = hands + slabs;
 	s->most[LEDGER_PROC] = s->most[LEDGER_ARCH] = slabs;
+	if (p->backlog != NULL) /* stale descriptors have no slab any more */
+		add_rings(s, p);
 	s->most[LEDGER_RESULTS] = p->results != NULL ? dip_results_most(p->results) : 0;
 	s->slabs = slabs;
 	summary_note_pool(p);

@@ -20,7 +20,7 @@ static const struct dip_metric rows[] = {
 	DIP_METRIC(struct dip_archive_counters, arch_rotations, "segments",
 		"changes to a next segment"),
 	DIP_METRIC(struct dip_archive_counters, arch_stale_desc, "frames",
-		"descriptors refused: their frame had gone back to the pool"),
+		"descriptors refused: their frame was overwritten while it was queued (overwrite)"),
 	DIP_METRIC(struct dip_archive_counters, arch_io_errors, "frames",
 		"frames not archived because of an error of the disk"),
 	DIP_METRIC(struct dip_archive_counters, arch_discarded, "frames",

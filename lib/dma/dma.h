@@ -4,7 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "frame/frame.h"
+#include "frame/backlog.h"
 #include "metrics/metrics.h"
 
 /* The contract between a DMA source and its user. A source is a DPDK rawdev, and every call is
@@ -44,6 +44,9 @@ struct dip_dma_conf {
 	/* A due frame without a free slab waits, instead of being lost. When several came due since
 	 * the last poll, the oldest are lost. */
 	bool block;
+	/* Else, when not NULL: a due frame without a free slab takes that of the oldest frame in it
+	 * that is still queued (dip_backlog_recall). Only while all are held it is lost. */
+	struct dip_backlog *backlog;
 	bool handed_over; /* frames are processed by other lcores than those that poll */
 };
 
@@ -62,6 +65,7 @@ struct dip_dma_counters {
 	uint64_t frames;       /* delivered; due = frames + missed + gaps + in flight */
 	uint64_t missed;       /* due and lost, whatever the reason */
 	uint64_t pool_exhaust; /* lost because no slab was free */
+	uint64_t overwritten;  /* slabs taken from frames that were still queued */
 	uint64_t pool_waits;   /* polls that found no slab and lost nothing: unpaced, or block */
 	uint64_t bytes;        /* of pixels delivered */
 	uint64_t errors;       /* dequeues that failed */

@@ -60,8 +60,8 @@ static bool waits(const struct dip_source *s)
 }
 
 /* A camera fills slabs whether it is polled or not: of the frames that came due since the last poll,
- * only as many can be there as slabs were free. The oldest of them are gone, as in a cyclic DMA
- * ring. Waiting sources lose none. */
+ * only as many can be there as slabs were free, or could be overwritten. The oldest of them are gone,
+ * as in a cyclic DMA ring. Waiting sources lose none. */
 static void lose_excess(struct dip_source *s, struct dip_dma_counters *c, uint64_t due)
 {
 	uint64_t waiting, slabs;
@@ -71,9 +71,23 @@ static void lose_excess(struct dip_source *s, struct dip_dma_counters *c, uint64
 	waiting = dip_source_index(s, due) - dip_source_index(s, next_seq(s));
 	if ((int64_t)waiting <= BACKLOG_UNSEEN)
 		return;
-	slabs = dip_frame_pool_available(s->conf.pool);
+	slabs = s->conf.backlog != NULL ? s->conf.pool->slabs
+					: dip_frame_pool_available(s->conf.pool);
 	if (waiting > slabs)
 		lose(s, c, due, waiting - slabs);
+}
+
+/* Up to n slabs: free ones, then those of the oldest frames still queued. */
+static unsigned int get_slabs(
+	struct dip_source *s, struct dip_dma_counters *c, struct dip_frame **frames, unsigned int n)
+{
+	unsigned int got = dip_frame_alloc(s->conf.pool, frames, n), recalled;
+
+	if (got == n || s->conf.backlog == NULL || waits(s))
+		return got;
+	recalled = dip_backlog_recall(s->conf.backlog, frames + got, n - got);
+	dip_count(&c->overwritten, recalled);
+	return got + recalled;
 }
 
 /* Not even one slab. */
@@ -285,8 +299,8 @@ static unsigned int take(
 	/* A duplicate waits for the next poll: one at a time. */
 	if (dip_faults_have(s->faults, DIP_FAULT_DUPLICATE))
 		max = 1;
-	slabs = dip_frame_alloc(s->conf.pool, frames,
-		RTE_MIN(max, dip_source_index(s, due) - dip_source_index(s, head)));
+	slabs = get_slabs(
+		s, c, frames, RTE_MIN(max, dip_source_index(s, due) - dip_source_index(s, head)));
 	if (slabs == 0) {
 		lose_due(s, c, due);
 		return 0;

@@ -22,6 +22,8 @@ static const struct dip_metric rows[] = {
 	ROW(frames, "frames", "frames delivered by the source"),
 	ROW(missed, "frames", "frames due and lost at the source"),
 	ROW(pool_exhaust, "frames", "of these, lost because no slab was free"),
+	ROW(overwritten, "frames",
+		"frames that lost their slab, still queued, to a newer one (overwrite)"),
 	ROW(pool_waits, "polls", "polls without a free slab that lost nothing"),
 	ROW(bytes, "bytes", "bytes of pixels delivered"),
 	ROW(errors, "polls", "dequeues that failed"),

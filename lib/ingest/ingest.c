@@ -23,6 +23,9 @@ static struct counters {
 	uint64_t dma_arch_offered;
 	uint64_t drops_arch_queue;
 	uint64_t arch_offer_discarded;
+	uint64_t proc_stale_desc;
+	uint64_t arch_stale_desc;
+	uint64_t queue_overwritten;
 	uint64_t ingest_waits;
 	uint64_t dma_duplicates;
 } __attribute__((aligned(64))) all_counters[DIP_LANES];
@@ -40,6 +43,12 @@ static const struct dip_metric rows[] = {
 		"frames not archived: the archiver's queue was full"),
 	DIP_METRIC(struct counters, arch_offer_discarded, "frames",
 		"frames not archived: still to be queued at a stop"),
+	DIP_METRIC(struct counters, proc_stale_desc, "frames",
+		"descriptors refused: their frame was overwritten while it was queued (overwrite)"),
+	DIP_METRIC(struct counters, arch_stale_desc, "frames",
+		"descriptors refused: their frame was overwritten while it was queued (overwrite)"),
+	DIP_METRIC(struct counters, queue_overwritten, "frames",
+		"places in a full queue that a newer frame took from the oldest one (overwrite)"),
 	DIP_METRIC(struct counters, ingest_waits, "polls",
 		"polls that waited for a full queue (block)"),
 	DIP_METRIC(struct counters, dma_duplicates, "frames",
@@ -49,6 +58,10 @@ static const struct dip_metric rows[] = {
 DIP_METRICS_REGISTER(ingest_metrics, rows, all_counters)
 
 enum offer { TAKEN, FULL };
+
+/* Descriptors taken off a full queue for one frame: more than one where other lanes are as quick, or
+ * where a consumer was interrupted in the midst of dequeuing; that must not cost the whole queue. */
+#define DISPLACE_MAX 8
 
 struct dip_ingest {
 	struct dip_ingest_conf conf;
@@ -78,20 +91,63 @@ static bool must_wait(const struct dip_ingest *in)
 	return in->conf.block && !__atomic_load_n(&in->discard, __ATOMIC_RELAXED);
 }
 
+/* --- queues --- */
+
+static bool overwrites(const struct dip_ingest *in)
+{
+	return in->conf.backlog != NULL;
+}
+
+/* A full queue gives up its oldest descriptor, refused in its consumer's stead: the frame may have been
+ * recalled before. False: there is none, its consumer is about to have it. */
+static bool displace(struct dip_ingest *in, struct rte_ring *ring, struct dip_window *w)
+{
+	struct counters *c = in->counters;
+	struct dip_frame *frame;
+	struct dip_desc desc;
+
+	if (rte_ring_dequeue_elem(ring, &desc, sizeof(desc)) != 0)
+		return false;
+	frame = dip_desc_frame(&desc);
+	if (frame != NULL) {
+		dip_frame_verify(frame);
+		dip_frame_put(frame);
+		dip_count(&c->queue_overwritten, 1);
+	}
+	dip_count(ring == in->conf.proc ? &c->proc_stale_desc : &c->arch_stale_desc, 1);
+	if (w != NULL)
+		dip_window_leave_hole(w, desc.ticket);
+	return true;
+}
+
+static enum offer enqueue(
+	struct dip_ingest *in, struct rte_ring *ring, struct dip_window *w, struct dip_desc *desc)
+{
+	unsigned int displaced = 0;
+
+	while (rte_ring_enqueue_elem(ring, desc, sizeof(*desc)) != 0)
+		if (!overwrites(in) || displaced++ == DISPLACE_MAX || !displace(in, ring, w))
+			return FULL;
+	return TAKEN;
+}
+
+/* The archive gets a reference of its own. */
 static enum offer offer_arch(struct dip_ingest *in, struct dip_frame *frame)
 {
+	uint64_t reference = overwrites(in) ? DIP_STATE_QUEUED : DIP_STATE_HELD;
 	struct dip_desc desc = dip_frame_desc(frame, 0);
 
-	dip_frame_hold(frame, 1);
-	if (rte_ring_enqueue_elem(in->conf.arch, &desc, sizeof(desc)) == 0)
+	dip_state_add(&frame->state, reference);
+	if (enqueue(in, in->conf.arch, NULL, &desc) == TAKEN)
 		return TAKEN;
-	dip_frame_put(frame);
+	dip_state_add(&frame->state, -reference);
 	return FULL;
 }
 
 /* Hands the caller's reference to the processors. full: which counter says why not. */
 static enum offer offer_proc(struct dip_ingest *in, struct dip_frame *frame, uint64_t **full)
 {
+	uint64_t change = overwrites(in) ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0;
 	struct dip_window *w = in->conf.window;
 	struct dip_desc desc;
 
@@ -100,8 +156,13 @@ static enum offer offer_proc(struct dip_ingest *in, struct dip_frame *frame, uin
 		return FULL;
 	desc = dip_frame_desc(frame, w != NULL ? w->issued : 0);
 	*full = &in->counters->drops_proc_queue;
-	if (rte_ring_enqueue_elem(in->conf.proc, &desc, sizeof(desc)) != 0)
+	if (change != 0)
+		dip_state_add(&frame->state, change);
+	if (enqueue(in, in->conf.proc, w, &desc) == FULL) {
+		if (change != 0)
+			dip_state_add(&frame->state, -change);
 		return FULL;
+	}
 	if (w != NULL)
 		dip_window_issue(w);
 	return TAKEN;
@@ -165,7 +226,7 @@ static unsigned int offer_all(struct dip_ingest *in)
 
 	for (; in->next < in->count; in->next++) {
 		struct dip_frame *frame = in->frame[in->next];
-		uint64_t seq = frame->seq;
+		struct dip_desc desc = dip_frame_desc(frame, 0);
 
 		if (refuse(in, frame))
 			continue;
@@ -175,7 +236,9 @@ static unsigned int offer_all(struct dip_ingest *in)
 			break;
 		}
 		in->seen = in->arch_done = false;
-		in->above = seq + 1;
+		in->above = desc.seq + 1;
+		if (overwrites(in))
+			dip_backlog_add(in->conf.backlog, in->conf.queue, &desc);
 		work++;
 	}
 	return work;

@@ -11,8 +11,8 @@
 #include "results/window.h"
 
 /* The ingest poller: takes frames from one queue of the source and offers each to the sinks. What
- * a sink cannot take is counted by name, or, with block, offered again before the next frame is
- * taken. */
+ * a sink cannot take is counted by name; or, with block, offered again before the next frame is
+ * taken; or, with a backlog, put into the place of the oldest in the sink's queue. */
 
 #define DIP_INGEST_BURST 32
 #define DIP_LANES 64
@@ -25,6 +25,9 @@ struct dip_ingest_conf {
 	unsigned int burst;        /* frames a poll, 1..DIP_INGEST_BURST */
 	struct rte_ring *proc;     /* of struct dip_desc; this lane alone enqueues */
 	struct rte_ring *arch;     /* of struct dip_desc; shared by the lanes; NULL: no archive */
+	/* Where queued frames are noted, so that newer ones can overwrite them; the rings must let
+	 * several threads dequeue. NULL: they are not overwritten. */
+	struct dip_backlog *backlog;
 	uint64_t nth_archive;      /* frames whose seq is a multiple of it are offered to arch */
 	uint32_t image_bytes;      /* of a frame's pixels */
 	struct dip_window *window; /* the lane's results; NULL: nobody wants results */

@@ -25,7 +25,7 @@ static const struct dip_metric rows[] = {
 	DIP_METRIC(
 		struct counters, proc_occupied, "sites", "sites found occupied, over all frames"),
 	DIP_METRIC(struct counters, proc_stale_desc, "frames",
-		"descriptors refused: their frame had gone back to the pool"),
+		"descriptors refused: their frame was overwritten while it was queued (overwrite)"),
 	DIP_METRIC(struct counters, proc_discarded, "frames",
 		"frames queued for processing and discarded at a stop"),
 	DIP_METRIC(struct counters, proc_late, "frames",

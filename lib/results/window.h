@@ -104,6 +104,15 @@ static inline void dip_window_publish(struct dip_result *slot, uint64_t ticket)
 	__atomic_store_n(&slot->ready, ticket + 1, __ATOMIC_RELEASE);
 }
 
+/* Whoever refuses the ticket's frame: there will be no result. */
+static inline void dip_window_leave_hole(const struct dip_window *w, uint64_t ticket)
+{
+	struct dip_result *slot = dip_window_slot(w, ticket);
+
+	slot->kind = DIP_RESULT_HOLE;
+	dip_window_publish(slot, ticket);
+}
+
 /* Results poller: the result of a ticket not consumed yet, or NULL when it is not there yet. */
 static inline const struct dip_result *dip_window_peek(const struct dip_window *w, uint64_t ticket)
 {

@@ -99,7 +99,7 @@ class Case:
         named = rng.choice(NAMED) if self.workers == 4 else {}
         return self.scene.sets(**{
             "main.slabs": min(size(2, 4096), most), "main.fps": size(100, 50000),
-            "main.nth_archive": self.nth, "main.overrun": rng.choice(["drop", "block"]),
+            "main.nth_archive": self.nth, "main.overrun": rng.choice(["drop", "block", "overwrite"]),
             "main.drain_queues": rng.random() < 0.7, "dma.pace_frames": self.paced,
             "dma.loop_frames": self.looped, "proc.ring_size": size(1, 4096),
             "proc.worker_threads": rng.randint(0, 4), "proc.results_window":

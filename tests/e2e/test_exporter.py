@@ -423,6 +423,8 @@ TROUBLE = {
     "DipPoolNearlyEmpty": ("warning", {"dip_pool_available_slabs": "128x18 12x6"}, {}),
     "DipDiskErrors": ("critical", {"dip_results_io_errors_frames_total": "0x18 2x6"}, {}),
     "DipFiguresNotWritten": ("warning", {"dip_stats_errors_episodes_total": "0x18 1x6"}, {}),
+    "DipFramesOverwritten": ("warning", {"dip_dma_overwritten_frames_total": "0x18 1+1x6",
+                                         "dip_proc_stale_desc_frames_total": "0x18 1+1x6"}, {}),
     "DipStaleDescriptors": ("critical", {"dip_arch_stale_desc_frames_total": "0x18 1x6"}, {}),
     "DipLatencyOverDeadline": ("warning", {"dip_proc_late_frames_total": "5x18 6x6"}, {}),
 }
@@ -471,6 +473,10 @@ def test_each_alert_fires_for_its_trouble_and_no_other(tmp_path):
         tests.append(rule_test({**well(), f"dip_drops_{name}_frames_total": "0x18 1x6"}, [
             'ALERTS{alertname="DipFramesDropped",alertstate="firing",process="camera",'
             'severity="warning"}']))
+    tests.append(rule_test({**well(), "dip_queue_overwritten_frames_total": "0x18 1x6",
+                            "dip_arch_stale_desc_frames_total": "0x18 1x6"}, [
+        'ALERTS{alertname="DipFramesOverwritten",alertstate="firing",process="camera",'
+        'severity="warning"}']))
     for name in ("arch_io_errors_frames", "arch_segment_errors_segments",
                  "arch_condemned_segments", "arch_sidecar_errors_episodes",
                  "results_removed_files"):

@@ -11,6 +11,7 @@ import proof
 pytestmark = pytest.mark.ownership
 
 FRAMES = proof.count(20_000, 2_500_000)
+OVERWRITTEN = proof.count(20_000, 500_000)
 
 
 @pytest.mark.parametrize("slabs", [8, 2048])
@@ -32,3 +33,24 @@ def test_no_frame_changes(dip, layout, slabs):
     assert run.stats["frame_changes"] == 0
     proof.say(f"R4: {FRAMES:,} frames, {run.stats['frame_checks']:,} checks, no change "
               f"({layout}, {slabs} slabs)")
+
+
+@pytest.mark.parametrize("layout", ["fused", "split"])
+def test_no_overwritten_frame_changes(dip, layout):
+    """Faster than the sinks: what they hold is left alone, and whole until its slab is taken."""
+    fps = 100_000
+    run = dip.run(None, OVERWRITTEN / fps, device="dma_sim0", timeout=1200, eal_args=harness.eal(
+        4, vdevs=["dma_sim0,width=16,height=16,cycle=1000,rows=1,cols=1,origin_row=8,origin_col=8"]),
+        sets={"main.slabs": 64, "main.nth_archive": 2, "main.overrun": "overwrite", "main.fps": fps,
+              "proc.results": "none", "lcores.layout": layout, "pois.row_start": 0,
+              "pois.row_end": 10, "pois.col_start": 0, "pois.col_end": 10})
+    stats = run.stats
+    assert run.due() == OVERWRITTEN
+    assert stats["dma_overwritten"] > 0
+    if stats["frame_checks"] == 0:
+        pytest.skip("the program is built without -Dcheck_frames=true")
+    assert stats["frame_checks"] == 2 * (stats["proc_frames"] + stats["arch_frames"]) \
+        + stats["dma_overwritten"] + stats["queue_overwritten"]
+    assert stats["frame_changes"] == 0
+    proof.say(f"R4: {run.due():,} frames, {stats['dma_overwritten']:,} overwritten, "
+              f"{stats['frame_checks']:,} checks, no change ({layout})")

@@ -308,8 +308,8 @@ static void test_close_then_remove(void **state)
 
 /* --- counters --- */
 
-static const char *const xstat_names[] = {"frames", "missed", "pool_exhaust", "pool_waits", "bytes",
-	"errors", "gaps", "damaged", "copy_errors", "faults", "late_max_ns"};
+static const char *const xstat_names[] = {"frames", "missed", "pool_exhaust", "overwritten",
+	"pool_waits", "bytes", "errors", "gaps", "damaged", "copy_errors", "faults", "late_max_ns"};
 #define XSTATS RTE_DIM(xstat_names)
 
 static void test_xstats(void **state)
