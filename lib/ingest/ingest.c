@@ -11,6 +11,7 @@
 
 #include "frame/check.h"
 #include "ingest/ingest.h"
+#include "ingest/sink.h"
 
 RTE_LOG_REGISTER(dip_ingest_log, dip.ingest, NOTICE);
 
@@ -59,13 +60,10 @@ DIP_METRICS_REGISTER(ingest_metrics, rows, all_counters)
 
 enum offer { TAKEN, FULL };
 
-/* Descriptors taken off a full queue for one frame: more than one where other lanes are as quick, or
- * where a consumer was interrupted in the midst of dequeuing; that must not cost the whole queue. */
-#define DISPLACE_MAX 8
-
 struct dip_ingest {
 	struct dip_ingest_conf conf;
 	struct counters *counters;
+	struct dip_sink proc, arch;
 	struct dip_dma_poll poll;
 	struct rte_rawdev_buf buf[DIP_INGEST_BURST];
 	struct rte_rawdev_buf *bufs[DIP_INGEST_BURST];
@@ -91,78 +89,17 @@ static bool must_wait(const struct dip_ingest *in)
 	return in->conf.block && !__atomic_load_n(&in->discard, __ATOMIC_RELAXED);
 }
 
-/* --- queues --- */
-
-static bool overwrites(const struct dip_ingest *in)
-{
-	return in->conf.backlog != NULL;
-}
-
-/* A full queue gives up its oldest descriptor, refused in its consumer's stead: the frame may have been
- * recalled before. False: there is none, its consumer is about to have it. */
-static bool displace(struct dip_ingest *in, struct rte_ring *ring, struct dip_window *w)
-{
-	struct counters *c = in->counters;
-	struct dip_frame *frame;
-	struct dip_desc desc;
-
-	if (rte_ring_dequeue_elem(ring, &desc, sizeof(desc)) != 0)
-		return false;
-	frame = dip_desc_frame(&desc);
-	if (frame != NULL) {
-		dip_frame_verify(frame);
-		dip_frame_put(frame);
-		dip_count(&c->queue_overwritten, 1);
-	}
-	dip_count(ring == in->conf.proc ? &c->proc_stale_desc : &c->arch_stale_desc, 1);
-	if (w != NULL)
-		dip_window_leave_hole(w, desc.ticket);
-	return true;
-}
-
-static enum offer enqueue(
-	struct dip_ingest *in, struct rte_ring *ring, struct dip_window *w, struct dip_desc *desc)
-{
-	unsigned int displaced = 0;
-
-	while (rte_ring_enqueue_elem(ring, desc, sizeof(*desc)) != 0)
-		if (!overwrites(in) || displaced++ == DISPLACE_MAX || !displace(in, ring, w))
-			return FULL;
-	return TAKEN;
-}
-
-/* The archive gets a reference of its own. */
-static enum offer offer_arch(struct dip_ingest *in, struct dip_frame *frame)
-{
-	uint64_t reference = overwrites(in) ? DIP_STATE_QUEUED : DIP_STATE_HELD;
-	struct dip_desc desc = dip_frame_desc(frame, 0);
-
-	dip_state_add(&frame->state, reference);
-	if (enqueue(in, in->conf.arch, NULL, &desc) == TAKEN)
-		return TAKEN;
-	dip_state_add(&frame->state, -reference);
-	return FULL;
-}
-
 /* Hands the caller's reference to the processors. full: which counter says why not. */
 static enum offer offer_proc(struct dip_ingest *in, struct dip_frame *frame, uint64_t **full)
 {
-	uint64_t change = overwrites(in) ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0;
 	struct dip_window *w = in->conf.window;
-	struct dip_desc desc;
 
 	*full = &in->counters->drops_results_queue;
 	if (w != NULL && !dip_window_has_room(w))
 		return FULL;
-	desc = dip_frame_desc(frame, w != NULL ? w->issued : 0);
 	*full = &in->counters->drops_proc_queue;
-	if (change != 0)
-		dip_state_add(&frame->state, change);
-	if (enqueue(in, in->conf.proc, w, &desc) == FULL) {
-		if (change != 0)
-			dip_state_add(&frame->state, -change);
+	if (!dip_sink_put(&in->proc, frame, w != NULL ? w->issued : 0))
 		return FULL;
-	}
 	if (w != NULL)
 		dip_window_issue(w);
 	return TAKEN;
@@ -174,7 +111,7 @@ static enum offer step_arch(struct dip_ingest *in, struct dip_frame *frame)
 
 	if (in->arch_done || !wants_archive(in, frame))
 		return TAKEN;
-	if (offer_arch(in, frame) == FULL) {
+	if (!dip_sink_put(&in->arch, frame, 0)) {
 		if (must_wait(in))
 			return FULL;
 		dip_count(in->conf.block ? &c->arch_offer_discarded : &c->drops_arch_queue, 1);
@@ -237,7 +174,7 @@ static unsigned int offer_all(struct dip_ingest *in)
 		}
 		in->seen = in->arch_done = false;
 		in->above = desc.seq + 1;
-		if (overwrites(in))
+		if (in->conf.backlog != NULL)
 			dip_backlog_add(in->conf.backlog, in->conf.queue, &desc);
 		work++;
 	}
@@ -300,6 +237,25 @@ static unsigned int ingest_poll(void *arg)
 	return offer_all(in);
 }
 
+/* The processors get the ingest's own reference, the archiver one more. */
+static void set_sinks(struct dip_ingest *in)
+{
+	bool overwrite = in->conf.backlog != NULL;
+	struct counters *c = in->counters;
+
+	in->proc = (struct dip_sink){.ring = in->conf.proc,
+		.window = in->conf.window,
+		.reference = overwrite ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0,
+		.overwrite = overwrite,
+		.stale = &c->proc_stale_desc,
+		.overwritten = &c->queue_overwritten};
+	in->arch = (struct dip_sink){.ring = in->conf.arch,
+		.reference = overwrite ? DIP_STATE_QUEUED : DIP_STATE_HELD,
+		.overwrite = overwrite,
+		.stale = &c->arch_stale_desc,
+		.overwritten = &c->queue_overwritten};
+}
+
 int dip_ingest_create(const struct dip_ingest_conf *conf, struct dip_ingest **ingest)
 {
 	struct dip_ingest *in = rte_zmalloc("dip_ingest", sizeof(*in), RTE_CACHE_LINE_SIZE);
@@ -310,6 +266,7 @@ int dip_ingest_create(const struct dip_ingest_conf *conf, struct dip_ingest **in
 	in->poll.queue = conf->queue;
 	in->counters = &all_counters[conf->lane];
 	dip_metrics_own(&ingest_metrics, conf->lane, conf->source);
+	set_sinks(in);
 	for (unsigned int i = 0; i < DIP_INGEST_BURST; i++)
 		in->bufs[i] = &in->buf[i];
 	*ingest = in;

@@ -21,10 +21,10 @@ struct dip_ingest_conf {
 	unsigned int source; /* whose counters it raises: metrics/metrics.h */
 	unsigned int lane;   /* 0..DIP_LANES - 1, one of all lanes of the process */
 	uint16_t dev_id;
-	uint16_t queue;            /* of the device */
-	unsigned int burst;        /* frames a poll, 1..DIP_INGEST_BURST */
-	struct rte_ring *proc;     /* of struct dip_desc; this lane alone enqueues */
-	struct rte_ring *arch;     /* of struct dip_desc; shared by the lanes; NULL: no archive */
+	uint16_t queue;        /* of the device */
+	unsigned int burst;    /* frames a poll, 1..DIP_INGEST_BURST */
+	struct rte_ring *proc; /* of struct dip_desc; this lane alone enqueues */
+	struct rte_ring *arch; /* of struct dip_desc; shared by the lanes; NULL: no archive */
 	/* Where queued frames are noted, so that newer ones can overwrite them; the rings must let
 	 * several threads dequeue. NULL: they are not overwritten. */
 	struct dip_backlog *backlog;
