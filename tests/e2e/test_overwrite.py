@@ -44,12 +44,14 @@ def _decided(run, scene):
 
 
 def _check_newest_survive(run, sink, seqs, stamps, woken):
-    """One run of frames is lost, that of the oldest ones; behind it comes a full queue of those that
-    were there when the sink woke up."""
+    """The frames that are lost are one behind the other, the oldest ones; then comes a full queue of those
+    that were there when the sink woke up. Of these a few are still overwritten: while it holds what it
+    has taken, the next is the oldest in the queue."""
     lost = np.setdiff1d(np.arange(run.due()), seqs)
     assert len(lost) == run.stats[f"{sink}_stale_desc"] > 0, "other losses than by overwriting"
-    assert lost[-1] - lost[0] + 1 == len(lost), "a frame was overwritten, an older one was not"
-    waiting = np.count_nonzero((seqs > lost[-1]) & (stamps < woken))
+    row = np.count_nonzero(lost - lost[0] == np.arange(len(lost)))
+    assert row > 0.8 * len(lost), "frames were overwritten, and older ones were not"
+    waiting = np.count_nonzero((seqs > lost[row - 1]) & (stamps < woken))
     capacity = min(SLABS, run.config[f"{sink}.ring_size"])
     assert waiting > capacity / 2, f"{waiting} of the newest frames survived of {capacity}"
     return len(lost)
