@@ -19,6 +19,7 @@ FPS = 1000
 SLABS = 1024  # a second: a busy machine must not be what overwrites
 CALM_S = 0.3
 SLEEP_S = proof.count(2, 10)
+RUN_S = SLEEP_S + 1.5  # by their own count: a stop would lose what is due and not taken
 LIVE = {"main.fps": FPS, "main.nth_archive": 1, "main.overrun": "overwrite", "main.slabs": SLABS,
         "proc.results": "npy", "proc.ring_size": 8192, "arch.ring_size": 8192,
         "arch.segment_bytes": 4 << 20}
@@ -71,13 +72,12 @@ PLACES = {
 def test_a_sink_that_sleeps(dip, scene, place):
     """Only it loses frames; of its queue the oldest."""
     sink, layout, workers, lcores, sets = PLACES[place]
-    run = dip.start(scene.folder, 0, eal_args=harness.eal(workers), sets=scene.sets(**{
+    run = dip.start(scene.folder, RUN_S, eal_args=harness.eal(workers), sets=scene.sets(**{
         **LIVE, "lcores.layout": layout, **sets}))
     dip.wait_for_results(run)
     time.sleep(CALM_S)
     woken = sleep(run, lcores, SLEEP_S)
-    time.sleep(CALM_S)
-    run = dip.stop(run)
+    run = dip.end(run)
     decided, archived = _decided(run, scene), _archived(run, scene)
     other, whole = ("arch", archived) if sink == "proc" else ("proc", decided)
     assert run.stats["dma_missed"] == 0
@@ -107,14 +107,13 @@ def test_a_disk_that_stalls(dip, scene):
 def test_sources_are_on_their_own(dip, scene):
     """One source's sink sleeps, the other's frames are all there."""
     devices = ["dma_file0", "dma_file1"]
-    run = dip.start(None, 0, device=devices, eal_args=harness.eal(4, vdevs=[
+    run = dip.start(None, RUN_S, device=devices, eal_args=harness.eal(4, vdevs=[
         f"{device},path={scene.folder}" for device in devices]), sets=scene.sets(**{
             **LIVE, "lcores.layout": "split"}))
     dip.wait_for_results(run, 2)
     time.sleep(CALM_S)
     sleep(run, [2], SLEEP_S)
-    time.sleep(CALM_S)
-    run = dip.stop(run)
+    run = dip.end(run)
     first, second = (run.sources[device] for device in devices)
     assert first.stats["proc_stale_desc"] > 0 and first.stats["dma_overwritten"] > 0
     lost = np.setdiff1d(np.arange(first.due()), _decided(first, scene)[0])
