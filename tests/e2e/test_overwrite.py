@@ -19,7 +19,7 @@ FPS = 1000
 SLABS = 1024  # a second: a busy machine must not be what overwrites
 CALM_S = 0.3
 SLEEP_S = proof.count(2, 10)
-RUN_S = SLEEP_S + 1.5  # by their own count: a stop would lose what is due and not taken
+RUN_S = SLEEP_S + 3  # by their own count: a stop would lose what is due and not taken
 LIVE = {"main.fps": FPS, "main.nth_archive": 1, "main.overrun": "overwrite", "main.slabs": SLABS,
         "proc.results": "npy", "proc.ring_size": 8192, "arch.ring_size": 8192,
         "arch.segment_bytes": 4 << 20}

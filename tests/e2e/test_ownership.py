@@ -45,7 +45,7 @@ def test_no_overwritten_frame_changes(dip, layout):
               "proc.results": "none", "lcores.layout": layout, "pois.row_start": 0,
               "pois.row_end": 10, "pois.col_start": 0, "pois.col_end": 10})
     stats = run.stats
-    assert run.due() == OVERWRITTEN
+    assert OVERWRITTEN / 2 < run.due() <= OVERWRITTEN  # it is stopped when it is late
     assert stats["dma_overwritten"] > 0
     if stats["frame_checks"] == 0:
         pytest.skip("the program is built without -Dcheck_frames=true")
