@@ -164,10 +164,10 @@ static const struct dip_option rows[] = {
 	STRING(lcores, results, "", "lcore that writes results; empty: the main lcore"),
 	STRING(lcores, exclusive, "", "lcores that must have one role only, as 1,3-5"),
 	ENUM(lcores, idle, "auto", "auto|busy|sleep",
-		"without work: poll on (busy), or pause, yield, then sleep (sleep); auto: busy "
-		"when EAL "
-		"arguments name the lcores, else sleep"),
-	INT(lcores, sleep_max_us, "100", 1, 100000, "us", "longest sleep"),
+		"without work: poll on (busy), or sleep until work is due, as far as that can be "
+		"told (sleep); auto: busy when EAL arguments name the lcores, else sleep"),
+	INT(lcores, sleep_max_us, "100", 1, 100000, "us",
+		"longest sleep while it is not known when work is due"),
 };
 
 const struct dip_option_table option_table = {

@@ -79,6 +79,22 @@ static int add(unsigned int lcore, struct dip_poller poller, struct dip_error *e
 		       : 0;
 }
 
+/* Work that comes from other lcores comes at any time. */
+static struct dip_poller fed(struct dip_poller poller, bool from_own_lcore)
+{
+	if (!from_own_lcore)
+		poller.due = NULL;
+	return poller;
+}
+
+static bool all_ingest_on(const struct placement *at, unsigned int lcore)
+{
+	for (unsigned int i = 0; i < at->lanes; i++)
+		if (at->ingest[i] != lcore)
+			return false;
+	return true;
+}
+
 int pipeline_start(struct pipeline *p, struct dip_error *err)
 {
 	const struct placement *at = &p->placement;
@@ -87,9 +103,13 @@ int pipeline_start(struct pipeline *p, struct dip_error *err)
 	for (unsigned int i = 0; ret == 0 && i < at->lanes; i++)
 		ret = add(at->ingest[i], dip_ingest_poller(p->lane[i].ingest), err);
 	for (unsigned int i = 0; ret == 0 && i < at->processors; i++)
-		ret = add(at->process[i], dip_process_poller(p->process[i]), err);
+		ret = add(at->process[i],
+			fed(dip_process_poller(p->process[i]),
+				at->process[i] == at->ingest[at->process_lane[i]]),
+			err);
 	if (ret == 0 && p->archiver != NULL)
-		ret = add(at->archive, dip_archiver_poller(p->archiver), err);
+		ret = add(at->archive,
+			fed(dip_archiver_poller(p->archiver), all_ingest_on(at, at->archive)), err);
 	if (ret == 0 && p->results != NULL)
 		ret = add(at->results, dip_results_poller(p->results), err);
 	if (ret < 0)

@@ -166,6 +166,14 @@ static unsigned int archive_poll(void *arg)
 	return work;
 }
 
+/* A write in flight may end any time. */
+static uint64_t archive_due(void *arg)
+{
+	const struct dip_archiver *a = arg;
+
+	return a->held > 0 || work_waits(a) ? DIP_DUE_UNKNOWN : DIP_DUE_NEVER;
+}
+
 static struct dip_archiver_status status[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = {.backend = ""}};
 
 const struct dip_archiver_status *dip_archiver_status(unsigned int source)
@@ -308,6 +316,7 @@ struct dip_poller dip_archiver_poller(struct dip_archiver *a)
 		.start = archive_start,
 		.poll = archive_poll,
 		.stop = archive_stop,
+		.due = archive_due,
 		.arg = a};
 }
 

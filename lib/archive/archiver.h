@@ -49,7 +49,8 @@ int dip_archiver_create(const struct dip_archiver_conf *conf, struct dip_archive
 	struct dip_error *err);
 void dip_archiver_free(struct dip_archiver *archiver); /* NULL is allowed */
 
-/* The poller; its arg is the struct dip_archiver. Its stop waits for the writes in flight. */
+/* The poller; its arg is the struct dip_archiver. Its stop waits for the writes in flight. Its due is as
+ * of a ring that pollers of its own lcore fill: to be NULL where others do. */
 struct dip_poller dip_archiver_poller(struct dip_archiver *archiver);
 
 /* From now on queued frames are given back unwritten, counted as discarded. Any thread. */

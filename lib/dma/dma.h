@@ -17,6 +17,9 @@
  *	rte_rawdev_dequeue_buffers(dev, bufs, count, &poll)  never blocks; returns 0..count frames,
  *	                      bufs[i]->buf_addr a struct dip_frame * whose one reference is now the
  *	                      caller's, in ascending order of seq; < 0: the device has failed
+ *	rte_rawdev_get_attr(dev, "due_tsc", &tsc)  of a source that knows its next frame's moment, or
+ *	                      that it has to be polled all the time, then one that has passed: any
+ *	                      queue's thread, after a poll without a frame; < 0: not known
  *	rte_rawdev_stop, rte_rawdev_close
  *
  * Each queue is polled by one thread. A frame belongs to whichever queue asks first: its seq comes
@@ -24,6 +27,7 @@
 
 #define DIP_DMA_MAX_QUEUES 64
 #define DIP_DMA_ENGINE_TEXT 112
+#define DIP_DMA_DUE_TSC "due_tsc"
 
 struct dip_dma_info {
 	uint32_t width, height; /* pixels */

@@ -167,6 +167,19 @@ static uint16_t source_queue_count(struct rte_rawdev *dev)
 	return s->configured ? s->conf.queues : s->info.max_queues;
 }
 
+/* Transfers that go on by themselves are to be looked after all the time. */
+static int source_get_attr(struct rte_rawdev *dev, const char *name, uint64_t *value)
+{
+	const struct dip_source *s = dev->dev_private;
+
+	if (strcmp(name, DIP_DMA_DUE_TSC) != 0)
+		return -ENOENT;
+	if (!s->configured || !dip_source_paced(s))
+		return -EAGAIN;
+	*value = s->mover != NULL ? s->start_tsc : dip_schedule_next_tsc(s);
+	return 0;
+}
+
 static int source_dump(struct rte_rawdev *dev, FILE *f)
 {
 	const struct dip_source *s = dev->dev_private;
@@ -195,6 +208,7 @@ static const struct rte_rawdev_ops rawdev_ops = {
 	.dev_stop = source_stop,
 	.dev_close = source_close,
 	.queue_count = source_queue_count,
+	.attr_get = source_get_attr,
 	.dequeue_bufs = dip_source_dequeue,
 	.dump = source_dump,
 	.xstats_get = dip_dma_xstats_get,

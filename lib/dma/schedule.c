@@ -48,3 +48,12 @@ uint64_t dip_schedule_end(const struct dip_source *s)
 		return 0;
 	return dip_schedule_tsc(s, s->end);
 }
+
+uint64_t dip_schedule_next_tsc(const struct dip_source *s)
+{
+	uint64_t seq = __atomic_load_n(s->next_seq, __ATOMIC_RELAXED);
+
+	if (seq >= s->end)
+		return dip_schedule_end(s);
+	return dip_schedule_tsc(s, dip_source_number(s, dip_source_index(s, seq)));
+}

@@ -150,6 +150,9 @@ uint64_t dip_schedule_due(struct dip_source *s, uint16_t queue, uint64_t now);
 /* When a frame of a paced source is due, TSC ticks. */
 uint64_t dip_schedule_tsc(const struct dip_source *s, uint64_t seq);
 
+/* When the next frame of a paced source that nobody has taken is due; behind the last one, its end. */
+uint64_t dip_schedule_next_tsc(const struct dip_source *s);
+
 /* The moment at which the source has ended, when all its frames were taken before. */
 uint64_t dip_schedule_end(const struct dip_source *s);
 

@@ -256,6 +256,19 @@ static void set_sinks(struct dip_ingest *in)
 		.overwritten = &c->queue_overwritten};
 }
 
+/* A sink that is full may have room any time. */
+static uint64_t ingest_due(void *arg)
+{
+	const struct dip_ingest *in = arg;
+	uint64_t tsc;
+
+	if (in->finished)
+		return DIP_DUE_NEVER;
+	if (in->next < in->count || rte_rawdev_get_attr(in->conf.dev_id, DIP_DMA_DUE_TSC, &tsc) < 0)
+		return DIP_DUE_UNKNOWN;
+	return tsc;
+}
+
 int dip_ingest_create(const struct dip_ingest_conf *conf, struct dip_ingest **ingest)
 {
 	struct dip_ingest *in = rte_zmalloc("dip_ingest", sizeof(*in), RTE_CACHE_LINE_SIZE);
@@ -280,8 +293,11 @@ void dip_ingest_free(struct dip_ingest *in)
 
 struct dip_poller dip_ingest_poller(struct dip_ingest *in)
 {
-	return (struct dip_poller){
-		.role = "ingest", .start = ingest_start, .poll = ingest_poll, .arg = in};
+	return (struct dip_poller){.role = "ingest",
+		.start = ingest_start,
+		.poll = ingest_poll,
+		.due = ingest_due,
+		.arg = in};
 }
 
 void dip_ingest_stop(struct dip_ingest *in)

@@ -14,21 +14,24 @@
 
 #include "lcore/lcore.h"
 
-/* How long without work until the CPU is offered to others, and until the lcore sleeps. */
+/* How long without work until the CPU is offered to others. */
 #define YIELD_AFTER_US 10
-#define SLEEP_AFTER_US 50
-/* The main lcore only controls and writes text: it sleeps at once. */
-#define MAIN_SLEEP_US 500
+/* The main lcore only controls and writes text: it sleeps at once; where the others sleep, for twice as
+ * long after a turn that brought little, so that it does not wake for each frame. */
+#define MAIN_SLEEP_US 500u
+#define MAIN_SLEEP_MOST_US 4000u
+#define MAIN_LITTLE 16
 /* How often it looks whether the others have ended. */
 #define JOIN_US 200
-/* A sleep is this share of the idle time so far: what it adds to a latency stays in proportion. */
-#define SLEEP_SHARE 8
 
-static struct {
+static struct lcore {
 	struct dip_poller poller[DIP_LCORE_POLLERS];
 	unsigned int pollers;
 	char roles[64];
 	bool shares_cpu;
+	struct dip_sleep sleep;
+	unsigned int main_work; /* since its last sleep */
+	unsigned int main_sleep_us;
 	struct dip_lcore_stats stats;
 } lcores[RTE_MAX_LCORE];
 
@@ -60,36 +63,64 @@ int dip_lcore_add(unsigned int lcore_id, const struct dip_poller *poller)
 	return 0;
 }
 
-static void sleep_us(uint64_t us)
+static void sleep_ns(uint64_t ns)
 {
-	nanosleep(&(struct timespec){.tv_nsec = 1000 * us}, NULL);
+	nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-static void wait_busy(uint64_t idle_tsc)
+static void wait_busy(struct lcore *l, uint64_t now)
 {
-	(void)idle_tsc;
+	(void)l;
+	(void)now;
 	rte_pause();
 }
 
-static void wait_main(uint64_t idle_tsc)
+static void wait_main(struct lcore *l, uint64_t now)
 {
-	(void)idle_tsc;
-	sleep_us(MAIN_SLEEP_US);
+	bool little = conf.idle == DIP_IDLE_SLEEP && l->main_work <= MAIN_LITTLE;
+
+	(void)now;
+	l->main_sleep_us =
+		little ? RTE_MIN(2 * l->main_sleep_us, MAIN_SLEEP_MOST_US) : MAIN_SLEEP_US;
+	l->main_work = 0;
+	sleep_ns(1000 * l->main_sleep_us);
 }
 
-static void wait_sleep(uint64_t idle_tsc)
+/* When the lcore's next work is due, as far as its pollers can tell; whether some cannot. */
+static uint64_t next_due(const struct lcore *l, bool *unsure)
 {
-	uint64_t us = idle_tsc / (rte_get_tsc_hz() / 1000000);
+	uint64_t earliest = DIP_DUE_NEVER;
+	bool known = false;
 
-	if (us < YIELD_AFTER_US)
+	*unsure = false;
+	for (unsigned int i = 0; i < l->pollers; i++) {
+		const struct dip_poller *p = &l->poller[i];
+		uint64_t due = p->due != NULL ? p->due(p->arg) : DIP_DUE_UNKNOWN;
+
+		known |= due != DIP_DUE_UNKNOWN;
+		*unsure |= due == DIP_DUE_UNKNOWN;
+		if (due != DIP_DUE_UNKNOWN)
+			earliest = RTE_MIN(earliest, due);
+	}
+	return known ? earliest : DIP_DUE_UNKNOWN;
+}
+
+static void wait_sleep(struct lcore *l, uint64_t now)
+{
+	bool unsure;
+	uint64_t due = next_due(l, &unsure), until = dip_sleep_until(&l->sleep, now, due, unsure);
+
+	if (until > now) {
+		sleep_ns((until - now) * 1000 / l->sleep.us);
+		dip_sleep_woke(&l->sleep, rte_rdtsc());
+	} else if (now - l->sleep.last_work < l->sleep.us * YIELD_AFTER_US) {
 		rte_pause();
-	else if (us < SLEEP_AFTER_US)
+	} else {
 		sched_yield();
-	else
-		sleep_us(RTE_MIN(us / SLEEP_SHARE, (uint64_t)conf.sleep_max_us));
+	}
 }
 
-typedef void idle_fn(uint64_t idle_tsc);
+typedef void idle_fn(struct lcore *l, uint64_t now);
 
 static idle_fn *const idle_fns[] = {
 	[DIP_IDLE_BUSY] = wait_busy,
@@ -110,9 +141,12 @@ static unsigned int turn(unsigned int lcore_id)
 
 static void loop(unsigned int lcore_id, idle_fn *idle)
 {
-	struct dip_lcore_stats *stats = &lcores[lcore_id].stats;
-	uint64_t before = rte_rdtsc(), last_work = before;
+	struct lcore *l = &lcores[lcore_id];
+	struct dip_lcore_stats *stats = &l->stats;
+	uint64_t before = rte_rdtsc();
 
+	dip_sleep_init(&l->sleep, rte_get_tsc_hz(), conf.sleep_max_us, before);
+	l->main_sleep_us = MAIN_SLEEP_US;
 	while (!__atomic_load_n(&halt, __ATOMIC_RELAXED)) {
 		unsigned int work = turn(lcore_id);
 		uint64_t now = rte_rdtsc();
@@ -121,12 +155,13 @@ static void loop(unsigned int lcore_id, idle_fn *idle)
 		dip_count(&stats->turns, 1);
 		if (work > 0) {
 			dip_count(&stats->busy_tsc, now - before);
-			last_work = now;
+			dip_sleep_worked(&l->sleep, now);
+			l->main_work += work;
 			before = now;
 			continue;
 		}
 		dip_peak_record(&stats->longest_idle_tsc, now - before);
-		idle(now - last_work);
+		idle(l, now);
 		/* A pause is a part of the next turn, a sleep is not. */
 		if (idle != wait_busy)
 			now = rte_rdtsc();

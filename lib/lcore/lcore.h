@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "lcore/sleep.h"
 #include "metrics/peak.h"
 
 /* One lcore loop, many pollers: which poller runs on which lcore is data. */
@@ -17,18 +18,23 @@ struct dip_poller {
 	unsigned int (*poll)(
 		void *arg);      /* does what can be done without waiting; returns how much */
 	void (*stop)(void *arg); /* on the lcore, after the last poll; NULL: nothing to do */
+	/* On an lcore that may sleep, after a turn without work: when this poller may have some, TSC, or
+	 * DIP_DUE_UNKNOWN, DIP_DUE_NEVER. NULL: not known. */
+	uint64_t (*due)(void *arg);
 	void *arg;
 };
 
 /* What an lcore does when a turn brought no work. */
 enum dip_idle {
 	DIP_IDLE_BUSY,  /* poll on */
-	DIP_IDLE_SLEEP, /* pause, then yield the CPU, then sleep for longer and longer */
+	DIP_IDLE_SLEEP, /* sleep until work is due, or for longer and longer: sleep.h */
 };
 
 struct dip_lcore_conf {
 	enum dip_idle idle;
-	uint32_t sleep_max_us; /* DIP_IDLE_SLEEP: the longest sleep, microseconds */
+	uint32_t
+		sleep_max_us; /* DIP_IDLE_SLEEP: the longest sleep while it is not known when work is
+				* due, microseconds */
 };
 
 /* Written by the lcore alone, static storage, read by anybody. */

@@ -170,9 +170,16 @@ void dip_process_free(struct dip_process *p)
 	rte_free(p);
 }
 
+static uint64_t process_due(void *arg)
+{
+	(void)arg;
+	return DIP_DUE_NEVER;
+}
+
 struct dip_poller dip_process_poller(struct dip_process *p)
 {
-	return (struct dip_poller){.role = "process", .poll = process_poll, .arg = p};
+	return (struct dip_poller){
+		.role = "process", .poll = process_poll, .due = process_due, .arg = p};
 }
 
 void dip_process_discard(struct dip_process *p)

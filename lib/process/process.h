@@ -37,7 +37,8 @@ struct dip_process;
 int dip_process_create(const struct dip_process_conf *conf, struct dip_process **process);
 void dip_process_free(struct dip_process *process); /* NULL is allowed */
 
-/* The poller; its arg is the struct dip_process. */
+/* The poller; its arg is the struct dip_process. Its due is as of a ring that pollers of its own lcore
+ * fill: to be NULL where others do. */
 struct dip_poller dip_process_poller(struct dip_process *process);
 
 /* From now on frames are given back undecided, counted as discarded. Any thread. */

@@ -560,6 +560,44 @@ static void test_time_stamps_held_up(void **state)
 	close_device(&r);
 }
 
+/* A paced source tells when its next frame is due; behind the last one, when it ends. */
+static void test_next_due(void **state)
+{
+	struct dip_dma_poll poll = {.queue = 0};
+	uint64_t hz = rte_get_tsc_hz(), lo, hi, tsc = 17;
+	struct dip_frame *frame;
+	struct rig r;
+
+	(void)state;
+	open_device(&r, "dma_null0", "");
+	make_pool(&r, SLABS);
+	assert_int_equal(rte_rawdev_get_attr(r.id, DIP_DMA_DUE_TSC, &tsc), -EAGAIN);
+	assert_int_equal(configure(&r, &(struct dip_dma_conf){.fps = 100, .limit = 3}), 0);
+	lo = rte_rdtsc();
+	assert_int_equal(rte_rawdev_start(r.id), 0);
+	hi = rte_rdtsc();
+	assert_int_equal(rte_rawdev_get_attr(r.id, "due", &tsc), -ENOENT);
+	for (unsigned int i = 0; i <= 3; i++) {
+		assert_int_equal(rte_rawdev_get_attr(r.id, DIP_DMA_DUE_TSC, &tsc), 0);
+		assert_true(tsc >= lo + i * hz / 100 && tsc <= hi + i * hz / 100);
+		while (i < 3 && dequeue(&r, &poll, &frame, 1) == 0)
+			assert_true(rte_rdtsc() < tsc + hz);
+		assert_true(i == 3 || rte_rdtsc() >= tsc);
+		if (i < 3)
+			dip_frame_put(frame);
+	}
+	rte_rawdev_stop(r.id);
+	assert_int_equal(configure(&r, &(struct dip_dma_conf){.fps = 0}), 0);
+	assert_int_equal(rte_rawdev_start(r.id), 0);
+	assert_int_equal(rte_rawdev_get_attr(r.id, DIP_DMA_DUE_TSC, &tsc), -EAGAIN);
+	close_device(&r);
+	/* Frames that are read on the way are there at any time. */
+	open_started(&r, "dma_file0", stream_args, &(struct dip_dma_conf){.fps = 1, .loop = true});
+	assert_int_equal(rte_rawdev_get_attr(r.id, DIP_DMA_DUE_TSC, &tsc), 0);
+	assert_true(tsc <= rte_rdtsc());
+	close_device(&r);
+}
+
 /* Unpaced frames arrive when they are transferred. */
 static void test_time_stamps_unpaced(void **state)
 {
@@ -957,6 +995,7 @@ int main(void)
 		TEST(test_rate),
 		TEST(test_time_stamps),
 		TEST(test_time_stamps_held_up),
+		TEST(test_next_due),
 		TEST(test_time_stamps_unpaced),
 		TEST(test_missed),
 		TEST(test_missed_at_the_end),
