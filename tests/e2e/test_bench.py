@@ -322,6 +322,28 @@ def test_the_figures_of_the_scale(tmp_path):
     assert figures["start, bar"]["passed"] and figures["memory, bar"]["passed"]
 
 
+def test_the_plot_of_the_scale(tmp_path):
+    """Drawn from the figures: another machine's differ."""
+    pages = []
+    for fps in (2000.0, 2000.0, 700.0):
+        stand_ins(tmp_path / "build", FPS=fps)
+        status, _, stderr = bench(tmp_path, "scale", *SHORT, "--plot", tmp_path / "scale.svg")
+        assert (status, stderr) == (0, "")
+        pages.append((tmp_path / "scale.svg").read_text(encoding="utf-8"))
+    assert "<svg" in pages[0] and pages[0] == pages[1] != pages[2]
+
+
+@pytest.mark.parametrize("part, name, why", [
+    ("source", "scale.svg", "there is a plot of the part scale only"),
+    ("scale", "scale.txt", "expected a file name with .svg, .png or .pdf"),
+    ("scale", "nowhere/scale.svg", "its folder cannot be written into")])
+def test_a_plot_that_cannot_be_drawn(tmp_path, part, name, why):
+    """Found before anything is measured."""
+    stand_ins(tmp_path / "build", STATUS=1)
+    status, stdout, stderr = bench(tmp_path, part, *SHORT, "--plot", tmp_path / name)
+    assert (status, stdout) == (2, "") and why in stderr and stderr.count("\n") == 1
+
+
 def test_the_figures_of_the_kernels(tmp_path):
     stand_ins(tmp_path / "build")
     status, stdout, stderr = bench(tmp_path, "detect", *SHORT, "--repeat", 2, "--json",
