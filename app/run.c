@@ -10,6 +10,7 @@
 #include <rte_rawdev.h>
 
 #include "frame/check.h"
+#include "affinity.h"
 #include "control.h"
 #include "pipeline.h"
 #include "report.h"
@@ -264,6 +265,8 @@ static int go(struct run *run, double seconds)
 	for (unsigned int i = 0; i < run->count; i++)
 		stats_file_start(
 			&run->stats[i], &summaries[i], &run->pipeline[i].outputs, run->settings);
+	if (conf.idle == DIP_IDLE_BUSY)
+		affinity_spare(run->pipeline, run->count);
 	ret = dip_lcores_launch(&conf);
 	if (ret == 0)
 		ret = dip_lcores_run_main(&conf);

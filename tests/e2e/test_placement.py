@@ -2,6 +2,7 @@
 """One to four processor lcores, fused and split, by hand and automatically: nothing that is
 written may depend on it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -125,3 +126,37 @@ def test_an_lcore_of_its_own_frames_leaves_no_queue(dip, scene):
     assert len(running) >= 2
     for line in running:
         assert line["pool"]["available"] >= slabs - bursts, line["pool"]
+
+
+def affinities(run):
+    """By name, the CPUs that each thread may use."""
+    return {(task / "comm").read_text(encoding="ascii").strip(): os.sched_getaffinity(int(task.name))
+            for task in Path(f"/proc/{run.pid}/task").iterdir()}
+
+
+@pytest.mark.skipif(len(harness.cpus()) < 2, reason="one CPU")
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nothing_else_runs_where_frames_are_decided(dip, scene, workers):
+    """Another lcore archives, or the same one; the rest keeps off the one that decides."""
+    run = dip.start(scene.folder, 0, eal_args=harness.eal(workers), sets=scene.sets(**{
+        "main.nth_archive": 1, "lcores.idle": "busy"}))
+    dip.wait_for_results(run)
+    may = affinities(run)
+    dip.stop(run)
+    decides = {int(harness.cpus()[0])}
+    assert may.pop("rte-worker-1") == decides
+    assert {"dip-keeper", "dip-maker", "dip-stats", "telemetry-v2"} <= may.keys()
+    assert all(cpus and not cpus & decides for cpus in may.values()), may
+
+
+@pytest.mark.skipif(len(harness.cpus()) < 2, reason="one CPU")
+def test_threads_stay_where_there_is_no_other_place(dip, scene):
+    """Lcores that decide are on every CPU."""
+    run = dip.start(scene.folder, 0, eal_args=harness.eal(len(harness.cpus())), sets=scene.sets(**{
+        "main.nth_archive": 0, "lcores.idle": "busy"}))
+    dip.wait_for_results(run)
+    may = affinities(run)
+    dip.stop(run)
+    every = set(map(int, harness.cpus()))
+    assert may["rte-worker-1"] == {int(harness.cpus()[0])}
+    assert all(cpus == every for name, cpus in may.items() if not name.startswith("rte-worker"))
