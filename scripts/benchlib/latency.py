@@ -43,8 +43,13 @@ def _run(options, name, settings, source, folder, watch=None):
     return report
 
 
-def _paced(options, name, more, source, folder):
-    report = _run(options, name, [f"main.fps={FPS}", "lcores.idle=busy", *more], source, folder)
+BUSY = ["lcores.idle=busy"]
+# Both lcores decide, and the second one archives as well.
+BOTH = ["main.nth_archive=1", "lcores.ingest=1,2", "lcores.process=1,2", "lcores.archive=2"]
+
+
+def _paced(options, name, more, source, folder, watch=None):
+    report = _run(options, name, [f"main.fps={FPS}", *more], source, folder, watch)
     if report["stats"]["dma_missed"] > 0:
         print(f"  warning: {name}: {report['stats']['dma_missed']} frames missed")
     return {key: value / 1e3 for key, value in report["latency"]["result"].items()}
@@ -73,9 +78,9 @@ class _Cpu:
 
 def _sleeping(options, source, folder):
     cpu = _Cpu()
-    _run(options, "sleeping", [f"main.fps={FPS}", "main.nth_archive=0", "lcores.idle=sleep"], source,
-         folder, cpu.look)
-    return cpu.share()
+    latency = _paced(options, "sleeping", ["main.nth_archive=0", "lcores.idle=sleep"], source,
+                     folder, cpu.look)
+    return {**latency, "cores": cpu.share()}
 
 
 UNPACED = ["dma.pace_frames=false", "main.overrun=block"]
@@ -94,6 +99,11 @@ def _lossless(options, source, folder, unpaced):
     return low
 
 
+LATENCIES = {"alone": "arrival to result", "archiving": "arrival to result, archiving all",
+             "both": "the same, the archiver's lcore decides too",
+             "sleeping": "arrival to result, sleeping"}
+
+
 def _show_latency(title, rows):
     result = {}
     for key, text in (("p50_ns", "p50"), ("p99_ns", "p99"), ("p999_ns", "p99.9"), ("max_ns", "most")):
@@ -106,12 +116,15 @@ def run(options):
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as folder:
         source = simulated_frames(options, folder)
         cpu = cpus(options)[0]
+        both = {"both": lambda: _paced(options, "both decide", [*BUSY, *BOTH], source, folder)}
         results = alternate({
             "kernel": lambda: run_json("detect, cold", [_detect(options), cpu, "auto", "0.02", 5,
                                                         "boxes-cold"])["cases"]["boxes-cold"]["ns"],
             "gaps": lambda: limit(options, "gaps", cpu),
-            "alone": lambda: _paced(options, "alone", ["main.nth_archive=0"], source, folder),
-            "archiving": lambda: _paced(options, "archiving", ["main.nth_archive=1"], source, folder),
+            "alone": lambda: _paced(options, "alone", [*BUSY, "main.nth_archive=0"], source, folder),
+            "archiving": lambda: _paced(options, "archiving", [*BUSY, "main.nth_archive=1"], source,
+                                        folder),
+            **(both if len(cpus(options)) > 1 else {}),
             "sleeping": lambda: _sleeping(options, source, folder),
             "unpaced": lambda: _run(options, "unpaced", [*UNPACED, *TENTH], source,
                                     folder)["stats"]["proc_fps"],
@@ -124,15 +137,16 @@ def run(options):
               "floor": _show_latency("a loop that only reads the clock",
                                      [{k: v / 1e3 for k, v in row.items()}
                                       for row in results["gaps"]])}
-    for name in ("alone", "archiving"):
-        result[name] = _show_latency("arrival to result" + (", archiving all" * (name != "alone")),
-                                     results[name])
+    for name, title in LATENCIES.items():
+        if name in results:
+            result[name] = _show_latency(title, results[name])
     result["p50 bar"] = bar("p50, us", result["alone"]["p50"]["median"],
                             KERNEL_TIMES * result["kernel"]["median"] + KERNEL_MORE_US, True)
     for text, most in (("p50", ARCHIVING_P50), ("p99", ARCHIVING_P99)):
         times = result["archiving"][text]["median"] / result["alone"][text]["median"]
         result[f"archiving, {text} bar"] = bar(f"{text}, archiving / not", times, most, True)
-    result["cpu"] = show("CPU of the whole program, sleeping", results["sleeping"], "cores")
+    result["cpu"] = show("CPU of the whole program, sleeping",
+                         [row["cores"] for row in results["sleeping"]], "cores")
     result["cpu bar"] = bar("cores", result["cpu"]["median"], CPU_MOST, True)
     result["unpaced"] = show("unpaced, every 10th archived", results["unpaced"], "frames/s")
     result["lossless"] = show("highest paced rate without a loss / that", lossless, "")

@@ -293,6 +293,9 @@ def test_the_figures_of_the_latency(tmp_path):
     assert figures["archiving, p99 bar"]["passed"] and figures["archiving, p50 bar"]["value"] == 1
     assert figures["floor"]["p99.9"]["median"] == 1
     assert 0 <= figures["cpu"]["median"] < 0.1 and figures["cpu bar"]["passed"]
+    assert figures["sleeping"]["p50"]["median"] == 4
+    if len(harness.cpus()) > 1:
+        assert figures["both"]["p99"]["median"] == 9
     # It loses frames at more than 0.8 of its rate: found to a part in 32.
     assert 0.8 - 1 / 32 <= figures["lossless"]["median"] <= 0.8
     assert figures["lossless bar"]["passed"]
