@@ -15,7 +15,8 @@ STYLE = {"axes.grid": True, "grid.color": "#e5e7eb", "axes.spines.top": False, "
 
 def _machine(env):
     caches = ", ".join(f"{name} {size}" for name, size in env["caches"].items() if name != "L1i")
-    return f"{env['cpu']}, {env['cpus']} CPUs, {caches}\nLinux {env['kernel']}, DPDK {env['dpdk']}"
+    kernel = ".".join(env["kernel"].split(".")[:2])
+    return f"{env['cpu']}, {env['cpus']} CPUs, {caches}\nLinux {kernel}, DPDK {env['dpdk']}"
 
 
 def formats():
