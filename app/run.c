@@ -269,7 +269,7 @@ static int go(struct run *run, double seconds)
 		affinity_spare(run->pipeline, run->count);
 	ret = dip_lcores_launch(&conf);
 	if (ret == 0)
-		ret = dip_lcores_run_main(&conf);
+		ret = dip_lcores_run_main();
 	dip_lcores_halt();
 	joined = dip_lcores_join();
 	for (unsigned int i = 0; i < run->count; i++) {

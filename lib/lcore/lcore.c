@@ -224,9 +224,8 @@ int dip_lcores_launch(const struct dip_lcore_conf *lcore_conf)
 	return 0;
 }
 
-int dip_lcores_run_main(const struct dip_lcore_conf *lcore_conf)
+int dip_lcores_run_main(void)
 {
-	conf = *lcore_conf;
 	return run(rte_lcore_id(), rte_lcore_count() == 1 ? idle_fns[conf.idle] : wait_main);
 }
 

@@ -58,9 +58,9 @@ void dip_lcore_share_cpu(unsigned int lcore_id);
 /* Start the loop on every worker lcore that has pollers. Returns 0 or a negative errno. */
 int dip_lcores_launch(const struct dip_lcore_conf *conf);
 
-/* Run the main lcore's pollers until dip_lcores_halt; it always sleeps when idle unless it is the
- * only lcore. Returns 0, or the error of a poller's start. */
-int dip_lcores_run_main(const struct dip_lcore_conf *conf);
+/* Run the main lcore's pollers until dip_lcores_halt, after dip_lcores_launch; it always sleeps when
+ * idle unless it is the only lcore. Returns 0, or the error of a poller's start. */
+int dip_lcores_run_main(void);
 
 /* Make every loop end after its present turn. Any thread. */
 void dip_lcores_halt(void);
