@@ -69,7 +69,10 @@ uint64_t *dip_dma_next_seq(uint16_t dev_id)
 
 void dip_dma_reset_counters(uint16_t dev_id)
 {
-	memset(counters[dev_id], 0, sizeof(counters[dev_id]));
+	uint64_t *counter = (uint64_t *)counters[dev_id];
+
+	for (size_t i = 0; i < sizeof(counters[dev_id]) / (sizeof(*counter)); i++)
+		dip_store(&counter[i], 0);
 	__atomic_store_n(&shared[dev_id].next_seq, 0, __ATOMIC_RELAXED);
 }
 
