@@ -34,6 +34,8 @@ static int grow(uint64_t **seq, uint64_t count, uint64_t number)
 static int count_records(
 	struct dip_reader *r, uint64_t *records, uint64_t **seq, struct dip_error *err)
 {
+	const bool numbers = !r->npy && r->indexed;
+
 	*records = 0;
 	while (*records < r->written) {
 		struct dip_record record;
@@ -47,7 +49,7 @@ static int count_records(
 			r->has_run_id = true;
 			r->run_id = record.trailer.run_id;
 		}
-		if (!r->npy && r->indexed && grow(seq, *records, record.trailer.seq) < 0)
+		if (numbers && grow(seq, *records, record.trailer.seq) < 0)
 			return dip_fail(err, ENOMEM, "%s: out of memory", r->path);
 		++*records;
 	}
