@@ -174,11 +174,15 @@ static uint64_t archive_due(void *arg)
 	return a->held > 0 || work_waits(a) ? DIP_DUE_UNKNOWN : DIP_DUE_NEVER;
 }
 
-static struct dip_archiver_status status[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = {.backend = ""}};
+static struct dip_archiver_status status[DIP_SOURCES];
+static const struct dip_archiver_status *known[DIP_SOURCES]; /* atomic: NULL until it is filled in */
 
 const struct dip_archiver_status *dip_archiver_status(unsigned int source)
 {
-	return &status[source];
+	static const struct dip_archiver_status not_started = {.backend = ""};
+	const struct dip_archiver_status *s = __atomic_load_n(&known[source], __ATOMIC_ACQUIRE);
+
+	return s != NULL ? s : &not_started;
 }
 
 static int open_backend(struct dip_archiver *a, struct dip_error *err)
@@ -200,6 +204,7 @@ static int open_backend(struct dip_archiver *a, struct dip_error *err)
 		.direct = a->segment->direct,
 		.registered_buffers = info.registered_buffers,
 		.registered_files = info.registered_files};
+	__atomic_store_n(&known[a->conf.source], &status[a->conf.source], __ATOMIC_RELEASE);
 	dip_archive_attach(a, a->segment);
 	return 0;
 }
