@@ -80,7 +80,9 @@ static void print_body(FILE *out, const struct summary *s)
 
 static void print_outputs(FILE *out, const struct summary *s)
 {
-	fprintf(out, "\nArchive: %s\nResults: %s\n", s->archive[0] != '\0' ? s->archive : "none",
+	const char *archive = summary_archive(s);
+
+	fprintf(out, "\nArchive: %s\nResults: %s\n", archive[0] != '\0' ? archive : "none",
 		s->results[0] != '\0' ? s->results : "none");
 }
 

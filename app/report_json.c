@@ -169,7 +169,7 @@ json_t *report_device(const struct summary *s)
 
 json_t *report_outputs(const struct summary *s)
 {
-	return json_pack("{s:o,s:o,s:o}", "archive", path_or_null(s->archive), "results",
+	return json_pack("{s:o,s:o,s:o}", "archive", path_or_null(summary_archive(s)), "results",
 		path_or_null(s->results), "stats", path_or_null(s->stats));
 }
 

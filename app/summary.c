@@ -66,6 +66,11 @@ const struct summary *summary_find(const char *name, size_t length)
 	return NULL;
 }
 
+const char *summary_archive(const struct summary *s)
+{
+	return __atomic_load_n(&s->archive_gone, __ATOMIC_RELAXED) ? "" : s->archive;
+}
+
 unsigned int summary_source(const struct summary *s)
 {
 	return s != NULL ? s->books.source : DIP_ALL_SOURCES;
@@ -100,7 +105,7 @@ void summary_detach(const struct pipeline *p)
 	summary_note_pool(p);
 	s->queued[LEDGER_PROC] = pipeline_queued_proc(p);
 	s->queued[LEDGER_ARCH] = pipeline_queued_arch(p);
-	snprintf(s->archive, sizeof(s->archive), "%s", p->outputs.archive);
+	__atomic_store_n(&s->archive_gone, p->outputs.archive[0] == '\0', __ATOMIC_RELAXED);
 	__atomic_store_n(&s->final, true, __ATOMIC_RELEASE);
 }
 

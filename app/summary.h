@@ -24,6 +24,7 @@ struct summary {
 	bool wide;
 	uint32_t scale;                                 /* of the detector's sums */
 	char archive[4096], results[4200], stats[4200]; /* "": none */
+	bool archive_gone; /* atomic: nothing is in it, and it was removed */
 	bool archive_on, results_on;
 	uint64_t most[LEDGER_ACCOUNTS]; /* frames in flight at most */
 	uint64_t drained_tsc;           /* nothing was queued any more; 0: not yet */
@@ -48,6 +49,9 @@ void summary_attach(
 
 /* The source of that name (length characters), or NULL. */
 const struct summary *summary_find(const char *name, size_t length);
+
+/* The folder of its archive, or "": none. */
+const char *summary_archive(const struct summary *summary);
 
 /* DIP_ALL_SOURCES for NULL. */
 unsigned int summary_source(const struct summary *summary);

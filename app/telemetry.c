@@ -128,14 +128,16 @@ static int on_archive(const char *cmd, const char *params, struct rte_tel_data *
 		"segments", "condemned", "durable", "frames", "bytes", "io_errors"};
 	const struct dip_archiver_status *status;
 	struct telemetry_choice c;
+	const char *folder;
 
 	if (!telemetry_choose_one(cmd, params, d, &c))
 		return 0;
 	status = dip_archiver_status(c.summary->books.source);
 	rte_tel_data_start_dict(d);
 	/* A string of telemetry's is cut at 128 bytes; half a path would lead astray. */
-	if (strlen(c.summary->archive) < RTE_TEL_MAX_STRING_LEN)
-		rte_tel_data_add_dict_string(d, "folder", c.summary->archive);
+	folder = summary_archive(c.summary);
+	if (strlen(folder) < RTE_TEL_MAX_STRING_LEN)
+		rte_tel_data_add_dict_string(d, "folder", folder);
 	rte_tel_data_add_dict_string(d, "backend", status->backend);
 	rte_tel_data_add_dict_u64(d, "direct", status->direct);
 	rte_tel_data_add_dict_u64(d, "registered_buffers", status->registered_buffers);
