@@ -62,7 +62,7 @@ int replay_look(struct replay *r, struct dip_error *err)
 			ret = -ENOTSUP;
 	}
 	dip_run_free(&run);
-	if (ret < 0)
+	if (ret != 0)
 		return ret;
 	r->npy = reader->npy;
 	r->shape = reader->shape;

@@ -270,7 +270,8 @@ int patch_fold(struct patch *patch, const struct dip_detector_conf *conf, struct
 		.conf = conf,
 		.store = store,
 		.err = err,
-		.pixels = dip_pixels_plain(conf->pixels) ? NULL : conf->pixels};
+		.pixels = dip_pixels_plain(conf->pixels) ? NULL : conf->pixels,
+		.size = 1}; /* a site has a pixel */
 	double largest;
 	bool whole;
 	int ret;

@@ -279,10 +279,22 @@ static const int16_t *ones_of(struct planner *p, const struct patch_site *site)
 	return kept;
 }
 
+/* Whether the last job takes one more site of the group. */
+static bool takes(const struct patch *patch, const struct group *g, bool inside)
+{
+	const struct patch_job *last;
+
+	if (patch->jobs == 0)
+		return false;
+	last = &patch->job[patch->jobs - 1];
+	return last->kind == PATCH_SINGLE && last->h == g->h && last->w == g->w &&
+	       last->inside == inside;
+}
+
 static int add_single(struct planner *p, const struct group *g, unsigned int i)
 {
 	struct patch *patch = p->patch;
-	struct patch_job *job = patch->jobs > 0 ? &patch->job[patch->jobs - 1] : NULL;
+	struct patch_job *job;
 	struct patch_place *place = &patch->place[i];
 	const struct patch_site *site = &patch->site[place->site];
 	size_t last = site->offset + (size_t)(site->h - 1) * patch->stride;
@@ -299,8 +311,9 @@ static int add_single(struct planner *p, const struct group *g, unsigned int i)
 		place->weights = ones_of(p, site);
 	if (place->weights == NULL)
 		return -ENOMEM;
-	if (job == NULL || job->kind != PATCH_SINGLE || job->h != g->h || job->w != g->w ||
-		job->inside != inside) {
+	if (takes(patch, g, inside)) {
+		job = &patch->job[patch->jobs - 1];
+	} else {
 		job = add_job(p, PATCH_SINGLE, g, i, 0);
 		if (job == NULL)
 			return -ENOMEM;
