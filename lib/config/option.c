@@ -97,13 +97,13 @@ int dip_option_from_setting(const struct dip_option *row, const config_setting_t
 int dip_option_from_bare(const struct dip_option *row, const char *text, const char *where,
 	union dip_option_value *value, struct dip_error *err)
 {
-	union dip_option_value v = {.s = strdup(text)};
+	union dip_option_value v = {.s = (char *)text};
+
+	if (!dip_option_allows(row, &v))
+		return fail(row, where, "unknown", err);
+	v.s = strdup(text);
 	if (!v.s)
 		return dip_fail(err, ENOMEM, "%s: out of memory", where);
-	if (!dip_option_allows(row, &v)) {
-		free(v.s);
-		return fail(row, where, "unknown", err);
-	}
 	*value = v;
 	return 0;
 }
