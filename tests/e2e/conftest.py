@@ -4,6 +4,8 @@
 DIP_BINARY         the program under test; without it these tests are skipped
 DIP_MEMORY         huge or no-huge: EAL's memory in every run; empty: the program chooses
 DIP_LONG           1: the long forms of the tests that have one (proof.py)
+DIP_SLOW           how many times slower than usual the program is: unpaced runs and timeouts last
+                   that much longer
 DIP_SAMPLE_IMAGES  the folder of sample images, default ../shared/images/atoms-300x300
 """
 

@@ -13,7 +13,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 60
+# How many times slower than usual the program is.
+SLOW = float(os.environ.get("DIP_SLOW") or 1)
+TIMEOUT_S = 60 * SLOW
 # Options of subprocess: another user than root.
 NOBODY = {"user": 65534, "group": 65534, "extra_groups": []}
 _prefixes = itertools.count()
@@ -283,6 +285,9 @@ class Launcher:
             # On shared cores more pollers than CPUs must not spin; placement tests say otherwise.
             settings["lcores.idle"] = "sleep"
         settings.update({key.replace("__", "."): value for key, value in (sets or {}).items()})
+        if seconds and settings.get("dma.pace_frames") is False:
+            # How much is done depends on how fast it is.
+            seconds *= SLOW
         argv = [program(), *(eal_args + ["--"] if eal_args is not None else [])]
         argv += ["--report", report] if report else []
         argv += itertools.chain.from_iterable(
@@ -316,7 +321,7 @@ class Launcher:
 
     def wait_for(self, run, condition, timeout=20):
         """Wait until condition() is true while the run goes on."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + timeout * SLOW
         while not condition():
             assert run.running(), f"it has ended:\n{run.finish().stderr}"
             assert time.monotonic() < end, "waited too long"
