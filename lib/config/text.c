@@ -292,7 +292,7 @@ static int scan_file(struct scan *s, char *name, const char *from)
 	s->file = (unsigned int)files;
 	s->line = 1;
 	int rc = read_whole(name, max_bytes(t), &text, &len);
-	if (rc)
+	if (!text)
 		return dip_fail(s->err, -rc, "%s%s: cannot be read: %s; expected a %s", from, name,
 			strerror(-rc), kind(t));
 	s->p = text;

@@ -173,13 +173,13 @@ static int check_reach(struct sites_reader *r, const struct fields *f,
 int site_add(struct sites_reader *r, const struct fields *f, int64_t row, int64_t col,
 	const char *what, const char *name)
 {
-	const struct patch_weights *weights;
+	const struct patch_weights *weights = NULL;
 	struct dip_site site = {.name = name,
 		.lambda_empty = NAN,
 		.lambda_occ = NAN,
 		.false_positive = NAN,
 		.false_negative = NAN};
-	int64_t h, w;
+	int64_t h = 0, w = 0;
 	int ret = site_shape(r, f, what, &h, &w, &weights);
 
 	if (ret == 0)

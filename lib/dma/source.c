@@ -289,7 +289,7 @@ static unsigned int take(
 {
 	struct dip_dma_counters *c = &s->counters[queue];
 	struct dip_taken taken[max];
-	uint64_t due, first, head;
+	uint64_t due, first = 0, head;
 	unsigned int slabs, n, kept;
 
 	due = find_due(s, queue, max, rte_rdtsc());

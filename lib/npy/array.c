@@ -11,7 +11,7 @@
 /* One number, least significant byte first. */
 static double number_of(const struct dip_npy_array_header *hd, const uint8_t *bytes)
 {
-	unsigned int bits = 8 * hd->bytes;
+	unsigned int spare = (64 - 8 * hd->bytes) % 64; /* bits of raw */
 	uint64_t raw = 0;
 	uint32_t low;
 	double f8;
@@ -21,7 +21,7 @@ static double number_of(const struct dip_npy_array_header *hd, const uint8_t *by
 		raw |= (uint64_t)bytes[hd->big_endian ? hd->bytes - 1 - i : i] << 8 * i;
 	switch (hd->kind) {
 	case 'f':
-		if (bits == 64) {
+		if (hd->bytes == 8) {
 			memcpy(&f8, &raw, sizeof(f8));
 			return f8;
 		}
@@ -29,7 +29,7 @@ static double number_of(const struct dip_npy_array_header *hd, const uint8_t *by
 		memcpy(&f4, &low, sizeof(f4));
 		return f4;
 	case 'i':
-		return (double)((int64_t)(raw << (64 - bits)) >> (64 - bits));
+		return (double)((int64_t)(raw << spare) >> spare);
 	default:
 		return (double)raw;
 	}

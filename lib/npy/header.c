@@ -335,7 +335,7 @@ int dip_npy_parse(const char *name, const void *head, size_t len, uint64_t file_
 	struct dip_npy_header *out, struct dip_error *err)
 {
 	struct text t = {.name = name, .head = head, .err = err};
-	struct dip_npy_header header;
+	struct dip_npy_header header = {0};
 	struct dict dict = {0};
 	uint64_t found;
 	int rc;
