@@ -121,8 +121,9 @@ static int create_outputs(struct pipeline *p, const char *suffix, struct dip_err
 static unsigned int ingest_burst(const struct pipeline *p)
 {
 	unsigned int frames = RTE_MIN((size_t)DIP_INGEST_BURST, BURST_BYTES / p->image_bytes);
+	unsigned int lanes = RTE_MAX(p->placement.lanes, 1u);
 
-	return RTE_MAX(RTE_MIN(frames, p->settings->main.slabs / (2 * p->placement.lanes)), 1u);
+	return RTE_MAX(RTE_MIN(frames, p->settings->main.slabs / (2 * lanes)), 1u);
 }
 
 /* The only processor of a lane takes more at once than the lane does: what has piled up is worked

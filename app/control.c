@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,13 +16,20 @@
 /* A paced source ends by its own count; when it has not by then, it is behind and is stopped. */
 #define GRACE_S 0.25
 
-static volatile sig_atomic_t signals;
+static unsigned int signals; /* atomic: any thread may be the one that is interrupted */
 
 static void on_signal(int number)
 {
-	signals++;
-	if (signals >= 2)
+	int error = errno;
+
+	if (__atomic_add_fetch(&signals, 1, __ATOMIC_RELAXED) >= 2)
 		signal(number, SIG_DFL);
+	errno = error;
+}
+
+static unsigned int signals_caught(void)
+{
+	return __atomic_load_n(&signals, __ATOMIC_RELAXED);
 }
 
 void control_catch_signals(void)
@@ -131,9 +139,9 @@ static bool tend(struct control *c, unsigned int i, uint64_t now)
 		note_error(c, i);
 	}
 	if (!c->of[i].stopping &&
-		(finished || signals > 0 || (c->deadline_tsc != 0 && now >= c->deadline_tsc)))
+		(finished || signals_caught() > 0 || (c->deadline_tsc != 0 && now >= c->deadline_tsc)))
 		stop(c, i);
-	if (signals > 1)
+	if (signals_caught() > 1)
 		discard(c, i);
 	if (!c->of[i].stopping || !pipeline_drained(p))
 		return false;

@@ -95,7 +95,7 @@ static bool all_ingest_on(const struct placement *at, unsigned int lcore)
 	return true;
 }
 
-int pipeline_start(struct pipeline *p, struct dip_error *err)
+int pipeline_place(struct pipeline *p, struct dip_error *err)
 {
 	const struct placement *at = &p->placement;
 	int ret = 0;
@@ -112,9 +112,13 @@ int pipeline_start(struct pipeline *p, struct dip_error *err)
 			fed(dip_archiver_poller(p->archiver), all_ingest_on(at, at->archive)), err);
 	if (ret == 0 && p->results != NULL)
 		ret = add(at->results, dip_results_poller(p->results), err);
-	if (ret < 0)
-		return ret;
-	ret = rte_rawdev_start(p->dev_id);
+	return ret;
+}
+
+int pipeline_start(struct pipeline *p, struct dip_error *err)
+{
+	int ret = rte_rawdev_start(p->dev_id);
+
 	if (ret < 0)
 		return dip_fail(err, -ret, "the source does not start: %s", strerror(-ret));
 	p->started = true;

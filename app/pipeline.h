@@ -54,7 +54,10 @@ struct pipeline_conf {
 int pipelines_create(struct pipeline *pipelines, const struct settings *settings,
 	const struct pipeline_conf *conf, unsigned int count, struct dip_error *err);
 
-/* Hand every poller but the control to its lcore, and start the source. */
+/* Hand every poller but the control to its lcore. */
+int pipeline_place(struct pipeline *pipeline, struct dip_error *err);
+
+/* Start the source. */
 int pipeline_start(struct pipeline *pipeline, struct dip_error *err);
 
 /* Take no more frames; then finish, or discard, what is queued. Any thread. */

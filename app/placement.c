@@ -89,7 +89,8 @@ static int place_named(const struct lcore_list *ingest, const struct lcore_list 
 		add_processor(p, process->id[i], next);
 		if (!lcore_list_has(&lane_has, next))
 			lane_has.id[lane_has.n++] = next;
-		next = (next + 1) % p->lanes;
+		if (++next >= p->lanes)
+			next = 0;
 	}
 	if (lane_has.n < p->lanes)
 		return dip_fail(err, EINVAL,

@@ -27,6 +27,7 @@ struct run {
 	unsigned int count; /* sources */
 	struct pipeline pipeline[DIP_SOURCES];
 	struct stats_file stats[DIP_SOURCES];
+	const char *name[DIP_SOURCES]; /* of each source's device */
 	bool started;
 };
 
@@ -238,11 +239,19 @@ static int print_report(const struct run *run, int status)
 
 /* --- the run --- */
 
-static int start_all(struct run *run, struct control *control, struct dip_error *err)
+/* Telemetry may ask from summary_attach on: what does not change in a run is there before it. */
+static int start_all(
+	struct run *run, struct control *control, double seconds, struct dip_error *err)
 {
 	struct dip_poller poller = control_poller(control);
 	int ret = dip_lcore_add(rte_get_main_lcore(), &poller);
 
+	for (unsigned int i = 0; ret == 0 && i < run->count; i++)
+		ret = pipeline_place(&run->pipeline[i], err);
+	if (ret < 0)
+		return ret;
+	summary_attach(run->pipeline, run->name, run->count);
+	control_init(control, run->pipeline, run->count, run->command, seconds);
 	for (unsigned int i = 0; ret == 0 && i < run->count; i++)
 		ret = pipeline_start(&run->pipeline[i], err);
 	run->started = ret == 0;
@@ -256,8 +265,7 @@ static int go(struct run *run, double seconds)
 	struct dip_error err = {0};
 	int ret, joined;
 
-	control_init(&control, run->pipeline, run->count, run->command, seconds);
-	if (start_all(run, &control, &err) < 0) {
+	if (start_all(run, &control, seconds, &err) < 0) {
 		complain(&err);
 		return EXIT_FAILED;
 	}
@@ -284,13 +292,12 @@ static int create(
 	struct run *run, const struct sources *sources, double seconds, struct dip_error *err)
 {
 	struct pipeline_conf conf[DIP_SOURCES];
-	const char *name[DIP_SOURCES];
 
 	for (unsigned int i = 0; i < run->count; i++) {
 		const struct source *source = &sources->of[i];
 		struct dip_dma_info info = info_of(source);
 
-		name[i] = source->name;
+		run->name[i] = source->name;
 		conf[i] = (struct pipeline_conf){.device = source->name,
 			.dev_id = source->dev_id,
 			.limit = frame_limit(run->settings, &info, seconds)};
@@ -300,7 +307,6 @@ static int create(
 	for (unsigned int i = 0; i < run->count; i++)
 		if (run->command->eal_argc == 0 && run->pipeline[i].archiver != NULL)
 			dip_lcore_share_cpu(run->pipeline[i].placement.archive);
-	summary_attach(run->pipeline, name, run->count);
 	return 0;
 }
 
