@@ -5,7 +5,7 @@
 
 #include "reader/reader_impl.h"
 
-static enum dip_fault fault_of(const struct dip_reader *r, const struct dip_trailer *t,
+static enum dip_record_fault fault_of(const struct dip_reader *r, const struct dip_trailer *t,
 	const uint8_t *image, uint32_t *crc)
 {
 	if (t->magic == 0)

@@ -24,7 +24,7 @@ struct dip_shape {
 	uint32_t height, width; /* pixels, 1..65,535 each */
 };
 
-enum dip_fault {
+enum dip_record_fault {
 	DIP_GOOD,
 	DIP_NEVER_WRITTEN, /* magic 0 */
 	DIP_BAD_MAGIC,
@@ -42,7 +42,7 @@ struct dip_record {
 	uint64_t offset;            /* of its image in the file, bytes */
 	const void *image;          /* image_bytes of it; the reader's, until its next call */
 	struct dip_trailer trailer; /* as found; of a raw frame only seq and length are set */
-	enum dip_fault fault;
+	enum dip_record_fault fault;
 	uint32_t crc;     /* as computed; with DIP_BAD_CRC only */
 	bool pad_damaged; /* the padding is not all zeros; the frame is good all the same */
 };

@@ -78,7 +78,7 @@ static size_t bytes(unsigned int records)
 }
 
 /* All faults in a row. */
-static void expect_faults(struct dip_reader *r, const enum dip_fault *faults, unsigned int n)
+static void expect_faults(struct dip_reader *r, const enum dip_record_fault *faults, unsigned int n)
 {
 	struct dip_record record;
 
@@ -127,7 +127,7 @@ static void test_closed(void **state)
 
 static void test_every_fault(void **state)
 {
-	static const enum dip_fault faults[] = {DIP_BAD_CRC, DIP_GOOD, DIP_NEVER_WRITTEN,
+	static const enum dip_record_fault faults[] = {DIP_BAD_CRC, DIP_GOOD, DIP_NEVER_WRITTEN,
 		DIP_BAD_MAGIC, DIP_BAD_VERSION, DIP_BAD_LENGTH, DIP_BAD_CRC, DIP_BAD_FLAGS,
 		DIP_OTHER_RUN, DIP_GOOD, DIP_BAD_FLAGS, DIP_BAD_FLAGS, DIP_GOOD};
 	char text[160];
@@ -162,7 +162,7 @@ static void test_every_fault(void **state)
 
 static void test_any_flag_beside_the_checksum_is_covered_by_it(void **state)
 {
-	static const enum dip_fault faults[] = {DIP_BAD_CRC, DIP_GOOD};
+	static const enum dip_record_fault faults[] = {DIP_BAD_CRC, DIP_GOOD};
 
 	(void)state;
 	make(2, 2);
@@ -172,7 +172,7 @@ static void test_any_flag_beside_the_checksum_is_covered_by_it(void **state)
 
 static void test_open_and_torn(void **state)
 {
-	static const enum dip_fault cut[] = {DIP_GOOD, DIP_GOOD, DIP_CUT};
+	static const enum dip_record_fault cut[] = {DIP_GOOD, DIP_GOOD, DIP_CUT};
 	struct dip_record record;
 	struct dip_reader *r;
 
@@ -348,7 +348,7 @@ static void test_in_use(void **state)
 
 static void test_raw(void **state)
 {
-	static const enum dip_fault faults[] = {DIP_GOOD, DIP_NOT_INDEXED, DIP_GOOD};
+	static const enum dip_record_fault faults[] = {DIP_GOOD, DIP_NOT_INDEXED, DIP_GOOD};
 	static const uint64_t seqs[] = {7, UINT64_MAX, 9};
 	struct dip_shape shape = {.height = HEIGHT, .width = WIDTH};
 	char raw[64], lines[64];
