@@ -252,7 +252,7 @@ def _parse_header(path, head):
     shape = literal.get("shape")
     try:
         (name, kind, (height, width)), pad = descr[0], descr[1 + len(TRAILER):]
-        pad_bytes = int(re.fullmatch(r"\|V([1-9]\d{0,9})", dict(pad)["pad"])[1]) if pad else 0
+        pad_bytes = int(re.fullmatch(r"\|V([1-9]\d{0,6})", dict(pad)["pad"])[1]) if pad else 0
         good = (set(literal) == {"descr", "fortran_order", "shape"} and (name, kind) ==
                 ("image", "<u2") and descr[1:1 + len(TRAILER)] == TRAILER and len(pad) <= 1 and
                 literal["fortran_order"] is False and type(shape) is tuple and len(shape) == 1 and

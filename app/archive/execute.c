@@ -12,12 +12,6 @@
 
 /* --- what is cut off --- */
 
-/* The bytes of a slot that the file has. */
-static size_t slot_bytes(const struct dip_reader *r, uint64_t slot)
-{
-	return slot < r->records ? r->stride : r->rest;
-}
-
 static int append_cut(
 	int fd, struct dip_reader *r, const struct plan *p, uint64_t *bytes, struct dip_error *err)
 {
@@ -26,16 +20,14 @@ static int append_cut(
 	int ret = end < 0 ? dip_fail(err, errno, "%s.cut: %s", r->path, strerror(errno)) : 0;
 
 	for (uint64_t i = 0; ret == 0 && i < p->cut_count; i++) {
-		size_t size = slot_bytes(r, p->cut[i]);
-
 		ret = dip_reader_read(r, p->cut[i], &record, err);
 		if (ret < 0)
 			break;
-		ret = dip_write_at(fd, record.image, size, end + *bytes);
+		ret = dip_write_at(fd, record.image, record.bytes, end + *bytes);
 		if (ret < 0)
 			dip_fail(err, -ret, "%s.cut: cannot be written: %s; nothing was changed",
 				r->path, strerror(-ret));
-		*bytes += size;
+		*bytes += record.bytes;
 	}
 	return ret;
 }

@@ -44,7 +44,7 @@ static int add_cut(struct plan *p, uint64_t slot)
 
 static bool all_zeros(const uint8_t *p, size_t bytes)
 {
-	return p[0] == 0 && memcmp(p, p + 1, bytes - 1) == 0;
+	return bytes == 0 || (p[0] == 0 && memcmp(p, p + 1, bytes - 1) == 0);
 }
 
 /* The next slot from this one on that may hold anything but zeros. Space that was reserved and
@@ -79,7 +79,7 @@ static int scan(struct dip_reader *r, struct plan *p, struct dip_error *err)
 			return ret;
 		if (record.fault == DIP_GOOD)
 			ret = add_keep(p, &record);
-		else if (!all_zeros(record.image, r->stride))
+		else if (!all_zeros(record.image, record.bytes))
 			ret = add_cut(p, i);
 		if (ret < 0)
 			return dip_fail(err, ENOMEM, "%s: out of memory", r->path);

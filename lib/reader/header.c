@@ -7,7 +7,7 @@
 #include "reader/reader_impl.h"
 
 #define SIDE_MAX 65535
-#define PAD_MAX 9999999999
+#define PAD_MAX 9999999
 #define REMEDY "; recover makes it anew, of a run, or with --shape HxW"
 
 /* A number of Python: digits without leading zeros. NULL when there is none, or it is too large. */

@@ -44,27 +44,25 @@ static void judge_raw(struct dip_reader *r, uint64_t slot, struct dip_record *re
 	record->fault = seq == NO_SEQ ? DIP_NOT_INDEXED : DIP_GOOD;
 }
 
-void dip_reader_judge(struct dip_reader *r, uint64_t slot, const uint8_t *bytes, bool with_image,
-	struct dip_record *record)
+void dip_reader_judge(struct dip_reader *r, uint64_t slot, const uint8_t *image,
+	const uint8_t *trailer, size_t size, struct dip_record *record)
 {
-	const uint8_t *trailer = bytes + (with_image ? r->image_bytes : 0);
+	const size_t whole = r->image_bytes + sizeof(struct dip_trailer);
 	const struct dip_trailer *t = &record->trailer;
 
-	*record = (struct dip_record){.slot = slot,
-		.offset = dip_reader_offset(r, slot),
-		.image = with_image ? bytes : NULL};
+	*record = (struct dip_record){
+		.slot = slot, .offset = dip_reader_offset(r, slot), .image = image, .bytes = size};
 	if (!r->npy) {
 		judge_raw(r, slot, record);
 		return;
 	}
 	memcpy(&record->trailer, trailer, sizeof(record->trailer));
 	record->fault = fault_of(r, t, record->image, &record->crc);
-	if (with_image)
-		record->pad_damaged =
-			!all_zeros(trailer + sizeof(*t), r->stride - r->image_bytes - sizeof(*t));
+	if (size > whole)
+		record->pad_damaged = !all_zeros(trailer + sizeof(*t), size - whole);
 	/* The first record that is good by itself says whose run this is: a damaged run_id in the
 	 * very first record must not condemn all the others. A trailer alone is no proof. */
-	if (record->fault == DIP_GOOD && with_image && !r->has_run_id) {
+	if (record->fault == DIP_GOOD && image != NULL && !r->has_run_id) {
 		r->has_run_id = true;
 		r->run_id = t->run_id;
 	}

@@ -245,6 +245,7 @@ static int read_batch(struct dip_reader *r, struct dip_error *err)
 int dip_reader_next(struct dip_reader *r, struct dip_record *record, struct dip_error *err)
 {
 	struct dip_reader_private *p = r->private;
+	const uint8_t *image;
 	int ret;
 
 	if (p->next >= r->written) {
@@ -260,27 +261,70 @@ int dip_reader_next(struct dip_reader *r, struct dip_record *record, struct dip_
 		if (ret < 0)
 			return ret;
 	}
-	dip_reader_judge(r, p->next, p->batch + (p->next - p->first) * r->stride, true, record);
+	image = p->batch + (p->next - p->first) * r->stride;
+	dip_reader_judge(r, p->next, image, image + r->image_bytes, r->stride, record);
 	p->next++;
 	return 1;
+}
+
+/* Memory for so many bytes of a record: of what the file has, not of what its header promises, which may
+ * be far beyond the memory that there is. */
+static int make_room(struct dip_reader *r, size_t bytes, struct dip_error *err)
+{
+	struct dip_reader_private *p = r->private;
+	uint8_t *more;
+
+	if (bytes <= p->one_bytes)
+		return 0;
+	more = realloc(p->one, bytes);
+	if (more == NULL)
+		return dip_fail(
+			err, ENOMEM, "%s: no memory for a record of %zu bytes", r->path, bytes);
+	p->one = more;
+	p->one_bytes = bytes;
+	return 0;
+}
+
+/* The bytes of a slot that the file has now. */
+static int measure_slot(
+	const struct dip_reader *r, uint64_t slot, size_t *bytes, struct dip_error *err)
+{
+	uint64_t at = dip_reader_offset(r, slot);
+	struct stat st;
+
+	if (fstat(r->fd, &st) < 0)
+		return read_fail(r, errno, err);
+	*bytes = (uint64_t)st.st_size > at ? st.st_size - at : 0;
+	if (*bytes > r->stride)
+		*bytes = r->stride;
+	return 0;
 }
 
 int dip_reader_read(
 	struct dip_reader *r, uint64_t slot, struct dip_record *record, struct dip_error *err)
 {
+	static const uint8_t none[sizeof(struct dip_trailer)];
+	size_t whole = r->image_bytes + (r->npy ? sizeof(struct dip_trailer) : 0), bytes;
 	struct dip_reader_private *p = r->private;
+	const uint8_t *trailer;
 	ssize_t n;
+	int ret = measure_slot(r, slot, &bytes, err);
 
-	if (p->one == NULL)
-		p->one = malloc(r->stride);
-	if (p->one == NULL)
-		return dip_fail(
-			err, ENOMEM, "%s: no memory for a record of %zu bytes", r->path, r->stride);
-	n = dip_read_at(r->fd, p->one, r->stride, dip_reader_offset(r, slot));
+	if (ret < 0)
+		return ret;
+	/* Behind half an image there is no trailer. */
+	if (bytes > whole || (r->npy && bytes < r->image_bytes))
+		whole = bytes;
+	ret = make_room(r, whole + 1, err);
+	if (ret < 0)
+		return ret;
+	n = dip_read_at(r->fd, p->one, bytes, dip_reader_offset(r, slot));
 	if (n < 0)
 		return read_fail(r, -n, err);
-	memset(p->one + n, 0, r->stride - n);
-	dip_reader_judge(r, slot, p->one, true, record);
+	memset(p->one + n, 0, whole - n);
+	trailer = whole < r->image_bytes ? none : p->one + r->image_bytes;
+	dip_reader_judge(r, slot, p->one, trailer, whole, record);
+	record->bytes = bytes;
 	return 0;
 }
 
@@ -295,7 +339,7 @@ int dip_reader_peek(
 			dip_reader_offset(r, slot) + r->image_bytes);
 	if (n < 0)
 		return read_fail(r, -n, err);
-	dip_reader_judge(r, slot, trailer, false, record);
+	dip_reader_judge(r, slot, NULL, trailer, 0, record);
 	return 0;
 }
 

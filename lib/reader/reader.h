@@ -40,7 +40,9 @@ enum dip_record_fault {
 struct dip_record {
 	uint64_t slot;
 	uint64_t offset;            /* of its image in the file, bytes */
-	const void *image;          /* image_bytes of it; the reader's, until its next call */
+	const void *image; /* image_bytes of it; the reader's, until its next call */
+	size_t bytes; /* from image on, as far as the file has them, stride at most; of an image that
+		       * is not all there, no more than these are in memory */
 	struct dip_trailer trailer; /* as found; of a raw frame only seq and length are set */
 	enum dip_record_fault fault;
 	uint32_t crc;     /* as computed; with DIP_BAD_CRC only */

@@ -53,14 +53,16 @@ int dip_reader_stray(struct dip_reader *r, uint64_t slot, struct dip_error *err)
 	const struct dip_trailer like = {
 		.magic = DIP_TRAILER_MAGIC, .version = DIP_TRAILER_VERSION};
 	const size_t sign = offsetof(struct dip_trailer, flags);
-	size_t size = r->stride + sizeof(like);
-	uint8_t *bytes = malloc(size), *p;
+	uint64_t at = dip_reader_offset(r, slot),
+		 left = r->file_bytes > at ? r->file_bytes - at : 0;
+	size_t size = r->stride + sizeof(like) < left ? r->stride + sizeof(like) : left;
+	uint8_t *bytes = malloc(size + 1), *p;
 	ssize_t n;
 	int ret = 0;
 
 	if (bytes == NULL)
 		return dip_fail(err, ENOMEM, "%s: out of memory", r->path);
-	n = dip_read_at(r->fd, bytes, size, dip_reader_offset(r, slot));
+	n = dip_read_at(r->fd, bytes, size, at);
 	for (p = bytes; n > 0 && ret == 0; p++) {
 		struct dip_trailer t;
 
@@ -68,7 +70,7 @@ int dip_reader_stray(struct dip_reader *r, uint64_t slot, struct dip_error *err)
 		if (p == NULL || p + sizeof(t) > bytes + n)
 			break;
 		memcpy(&t, p, sizeof(t));
-		ret = is_stray(r, dip_reader_offset(r, slot) + (p - bytes), &t);
+		ret = is_stray(r, at + (p - bytes), &t);
 	}
 	free(bytes);
 	ret = n < 0 ? n : ret;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -194,6 +195,37 @@ static void test_open_and_torn(void **state)
 	/* No rest is told of where the last record was not written. */
 	make(2, 16);
 	expect_faults(open_file(bytes(3) + 5), cut, 2);
+}
+
+static long peak_kib(void)
+{
+	struct rusage usage;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
+	return usage.ru_maxrss;
+}
+
+/* A header may promise records of 8 GB; of a record no more is read than the file has. */
+static void test_records_larger_than_memory(void **state)
+{
+	struct dip_record record;
+	struct dip_reader *r;
+	long before = peak_kib();
+
+	(void)state;
+	memset(file, 7, sizeof(file));
+	assert_int_equal(dip_segment_header(file, 65535, 65535, 8589676544, 1), 0);
+	r = open_file(bytes(1));
+	assert_int_equal(dip_reader_read(r, 0, &record, NULL), 0);
+	assert_int_equal(record.fault, DIP_NEVER_WRITTEN);
+	assert_int_equal(record.bytes, STRIDE);
+	assert_memory_equal(record.image, slot(0), STRIDE);
+	assert_int_equal(dip_reader_read(r, 1, &record, NULL), 0);
+	assert_int_equal(record.fault, DIP_NEVER_WRITTEN);
+	assert_int_equal(record.bytes, 0);
+	assert_int_equal(dip_reader_stray(r, 0, NULL), 0);
+	assert_in_range(peak_kib() - before, 0, 65536);
+	dip_reader_close(r);
 }
 
 static void test_cut_while_it_is_read(void **state)
@@ -517,6 +549,7 @@ int main(void)
 		cmocka_unit_test(test_every_fault),
 		cmocka_unit_test(test_any_flag_beside_the_checksum_is_covered_by_it),
 		cmocka_unit_test(test_open_and_torn),
+		cmocka_unit_test(test_records_larger_than_memory),
 		cmocka_unit_test(test_cut_while_it_is_read),
 		cmocka_unit_test(test_peek),
 		cmocka_unit_test(test_padding),
