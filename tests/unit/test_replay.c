@@ -115,6 +115,36 @@ static void test_one_record(void **state)
 	}
 }
 
+/* A clock that stood still all the time: the frames are due at once, the next pass is not. */
+static void test_one_moment(void **state)
+{
+	struct replay_record same[] = {
+		{.seq = 5, .timestamp_ns = 7}, {.seq = 6, .timestamp_ns = 7}};
+	struct replay r = {.speed = 1, .record = same, .records = 2};
+	struct dip_error err;
+
+	(void)state;
+	assert_int_equal(replay_lay_out(&r, &err), 0);
+	assert_int_equal(r.period_ns, 2 * MS);
+	assert_int_equal(replay_due_by(&r, 0), 7);
+	assert_int_equal(replay_due_by(&r, 2 * MS - 1), 7);
+	assert_int_equal(replay_due_by(&r, 2 * MS), 9);
+}
+
+/* Garbage, or a clock that was set by a century. */
+static void test_moments_that_cannot_be(void **state)
+{
+	struct replay_record far[] = {{.seq = 5}, {.seq = 6, .timestamp_ns = INT64_MAX}};
+	struct replay r = {.path = "run", .speed = 1, .record = far, .records = 2};
+	struct dip_error err;
+
+	(void)state;
+	assert_int_equal(replay_lay_out(&r, &err), -EBADMSG);
+	assert_string_equal(err.text,
+		"run: frame 6 came 292 years after the first one; expected a run of 100 years at "
+		"most");
+}
+
 static void test_numbers_that_cannot_be(void **state)
 {
 	struct replay_record twice[] = {{.seq = 5}, {.seq = 6}, {.seq = 5}},
@@ -299,6 +329,8 @@ int main(void)
 		cmocka_unit_test(test_moments),
 		cmocka_unit_test(test_time_stamps),
 		cmocka_unit_test(test_one_record),
+		cmocka_unit_test(test_one_moment),
+		cmocka_unit_test(test_moments_that_cannot_be),
 		cmocka_unit_test(test_numbers_that_cannot_be),
 		cmocka_unit_test(test_index),
 		cmocka_unit_test(test_index_of_what_is_no_run),

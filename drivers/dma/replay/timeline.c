@@ -12,8 +12,12 @@ static int by_seq(const void *a, const void *b)
 	return x->seq < y->seq ? -1 : x->seq > y->seq;
 }
 
+#define NS_PER_MS 1000000u
+#define NS_PER_YEAR 31556952000000000u
+#define YEARS 100 /* so that twice as long, in ns, is less than 2^63 */
+
 /* The moments are those of the arrivals. A clock that was set back is one that stood still. */
-static void lay_out_moments(struct replay *r)
+static int lay_out_moments(struct replay *r, struct dip_error *err)
 {
 	struct replay_record *p = r->record;
 
@@ -21,9 +25,20 @@ static void lay_out_moments(struct replay *r)
 		int64_t step = p[i].timestamp_ns - p[i - 1].timestamp_ns;
 
 		p[i].due_ns = p[i - 1].due_ns + RTE_MAX(step, 0);
+		if (p[i].due_ns > YEARS * NS_PER_YEAR)
+			return dip_fail(err, EBADMSG,
+				"%s: frame %" PRIu64 " came %" PRIu64
+				" years after the first one; expected a run of %d years at most",
+				r->path, p[i].seq, p[i].due_ns / NS_PER_YEAR, YEARS);
 	}
+	/* And the next pass comes as the run would have gone on; a clock that stood still all the time
+	 * does not tell. */
 	r->period_ns = p[r->records - 1].due_ns;
-	r->period_ns += r->records > 1 ? r->period_ns / (r->records - 1) : 1000000;
+	if (r->period_ns == 0)
+		r->period_ns = r->records * NS_PER_MS;
+	else
+		r->period_ns += r->period_ns / (r->records - 1);
+	return 0;
 }
 
 int replay_lay_out(struct replay *r, struct dip_error *err)
@@ -47,8 +62,7 @@ int replay_lay_out(struct replay *r, struct dip_error *err)
 	/* The next pass goes on as the run would have done: with every fifth number after every
 	 * fifth. */
 	r->span = last - r->record[0].seq + (r->records > 1 ? step : 1);
-	lay_out_moments(r);
-	return 0;
+	return lay_out_moments(r, err);
 }
 
 uint64_t replay_number(const void *priv, uint64_t index)
@@ -109,7 +123,8 @@ double replay_due_ns(const void *priv, uint64_t seq)
 uint64_t replay_due_by(const void *priv, double ns)
 {
 	const struct replay *r = priv;
-	uint64_t at = ns * r->speed, pass = at / r->period_ns;
+	/* At the highest speed it is beyond 64 bits after some hours. */
+	uint64_t at = RTE_MIN(ns * r->speed, 0x1p63), pass = at / r->period_ns;
 	uint64_t count = pass * r->records + find(r, at - pass * r->period_ns, later);
 
 	return replay_number(r, count - 1) + 1; /* the first one is due at once */
