@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,11 +175,20 @@ static int apply_option(int opt, struct command *command, struct dip_error *err)
 	}
 }
 
+/* Is it one of ours? */
+static bool is_letter(int c)
+{
+	return c != ':' && strchr(SHORT_OPTIONS, c) != NULL;
+}
+
 static int next_option(int argc, char **argv, struct dip_error *err)
 {
 	int opt = getopt_long(argc, argv, SHORT_OPTIONS, long_options, NULL);
 
-	if (opt == '?')
+	/* Of letters behind one "-" only optopt tells which it is. */
+	if (opt == '?' && optopt != 0 && optopt <= UCHAR_MAX && !is_letter(optopt))
+		dip_fail(err, EINVAL, "unknown option -%c; see --help", optopt);
+	else if (opt == '?')
 		dip_fail(err, EINVAL, "unknown option %s; see --help", argv[optind - 1]);
 	if (opt == ':')
 		dip_fail(err, EINVAL, "option %s: expected a value behind it; see --help",

@@ -214,7 +214,8 @@ def test_configuration_files(dip, samples, kind):
 
 @pytest.mark.parametrize("arguments,words", [
     (["-c", "none.cfg"], ["none.cfg", "No such file"]), (["-c", "."], ["."]),
-    (["--confg", "x"], ["--confg"]), (["-x"], ["-x"]), (["-c"], ["-c", "value"]),
+    (["--confg", "x"], ["--confg"]), (["-x"], ["-x"]), (["-xc"], ["option -x"]),
+    (["-c"], ["-c", "value"]),
     (["--report", "xml"], ["xml", "json"]), (["--stats-interval", "often"], ["often"]),
     (["--stats-interval", "-1"], ["-1"]), (["-s", "main.fps"], ["main.fps"]),
     (["-s", "fps=3"], ["fps"]), (["-s", "main.fps="], ["main.fps"]),
