@@ -13,6 +13,7 @@
 #define MAX_BYTES ((size_t)1 << 20)
 #define MAX_LINES ((size_t)65535)
 #define MAX_DEPTH 10
+#define MAX_FILES 1000
 #define READ_BYTES ((size_t)16384)
 
 struct scan {
@@ -201,6 +202,12 @@ static int try_include(struct scan *s)
 			"%s: @include \"%s\": nested more than %d deep; does a file include "
 			"itself?",
 			scan_where(s, where, sizeof(where)), path, MAX_DEPTH);
+	/* Empty files add nothing that max_bytes would end. */
+	if (s->out->file_count >= MAX_FILES)
+		return dip_fail(s->err, EINVAL,
+			"%s: @include \"%s\": more than %d files in all; does one include another "
+			"again and again?",
+			scan_where(s, where, sizeof(where)), path, MAX_FILES);
 	s->p = p + 1;
 	int rc = include(s, path);
 	/* What follows on the same line becomes a line of its own, from the same place. */

@@ -218,6 +218,33 @@ static void test_include(void **state)
 	load_fails("@include \"a.cfg", EINVAL, "a.cfg:1: bad @include; expected @include \"FILE\"");
 }
 
+static void repeat(char *out, const char *text, unsigned int times)
+{
+	for (*out = '\0'; times > 0; times--)
+		out = stpcpy(out, text);
+}
+
+/* A few small files that include each other often could be millions. */
+static void test_include_without_end(void **state)
+{
+	(void)state;
+	char text[1000];
+	write_text("c.cfg", "");
+	repeat(text, "@include \"c.cfg\"", 40);
+	write_text("b.cfg", text);
+	repeat(text, "@include \"b.cfg\"", 20);
+	write_text("a.cfg", text); /* 1 + 20 x 41 files */
+	struct target t = defaults();
+	assert_int_equal(dip_config_load(&table, &t, path_of("a.cfg"), NULL), 0);
+	dip_config_free(&table, &t);
+	repeat(text, "@include \"b.cfg\"", 40);
+	write_text("a.cfg", text);
+	load_fails(NULL, EINVAL,
+		"b.cfg:1: @include \"c.cfg\": more than 1000 files in all; does one include "
+		"another "
+		"again and again?");
+}
+
 /* What came before the error is in the target, and the target is freed as usual. */
 static void test_load_keeps_what_was_before(void **state)
 {
@@ -274,6 +301,7 @@ int main(void)
 		cmocka_unit_test(test_load_names_refused),
 		cmocka_unit_test(test_unreadable),
 		cmocka_unit_test(test_include),
+		cmocka_unit_test(test_include_without_end),
 		cmocka_unit_test(test_load_keeps_what_was_before),
 		cmocka_unit_test(test_round_trip),
 	};
