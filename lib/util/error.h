@@ -8,6 +8,6 @@ struct dip_error {
 };
 
 /* Write the line and return -code, so that a caller can say: return dip_fail(err, EINVAL, ...).
- * err may be NULL. Cut at the size of the buffer. Any thread (err is the caller's). */
+ * err may be NULL. A line that does not fit loses its middle. Any thread (err is the caller's). */
 int dip_fail(struct dip_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -222,6 +222,7 @@ def test_configuration_files(dip, samples, kind):
     (["5", "6"], ['"6"', "one too many"]), (["abc"], ["run_seconds", '"abc"', "number"]),
     (["5s"], ["run_seconds", '"5s"', "number"]), ([""], ["run_seconds", '""', "number"]),
     (["nan"], ["run_seconds", '"nan"', "number"]), (["inf"], ["run_seconds", '"inf"', "number"]),
+    (["x" * 2000], ["run_seconds", "...", "expected a number"]),
     (["1e300"], ["run_seconds", '"1e300"', "number"]), (["-1"], ["-1"])],
     ids=lambda v: "_".join(v)[:24])
 def test_arguments(dip, samples, arguments, words):
