@@ -268,8 +268,7 @@ static const struct {
 		"sources: SOURCE,SITE"},
 };
 
-/* What DPDK calls for any of them. */
-static int answer(const char *cmd, const char *params, struct rte_tel_data *d)
+int telemetry_answer(const char *cmd, const char *params, struct rte_tel_data *d)
 {
 	if (__atomic_load_n(&summary_count, __ATOMIC_ACQUIRE) == 0)
 		return telemetry_error(d, "the run has not begun yet");
@@ -283,7 +282,8 @@ void telemetry_register(const struct settings *s)
 {
 	settings = s;
 	for (unsigned int i = 0; i < RTE_DIM(commands); i++)
-		if (rte_telemetry_register_cmd(commands[i].path, answer, commands[i].help) < 0)
+		if (rte_telemetry_register_cmd(
+			    commands[i].path, telemetry_answer, commands[i].help) < 0)
 			fprintf(stderr,
 				"dma-image-processor: telemetry command %s cannot be registered; "
 				"going on without it\n",

@@ -35,6 +35,9 @@ void telemetry_decimal(struct rte_tel_data *d, const char *name, double value);
 int telemetry_error(struct rte_tel_data *d, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* What DPDK calls for any of the commands; params: NULL for none. Any thread. */
+int telemetry_answer(const char *cmd, const char *params, struct rte_tel_data *d);
+
 int telemetry_latency(const char *cmd, const char *params, struct rte_tel_data *d);
 int telemetry_worst(const char *cmd, const char *params, struct rte_tel_data *d);
 int telemetry_lcores(const char *cmd, const char *params, struct rte_tel_data *d);

@@ -60,7 +60,7 @@ def test_generated_parts_are_up_to_date(binary):
 def test_a_stale_document_is_found_and_mended(binary, tmp_path, name, old, new):
     for path in ["config/README.md", "docs/man/dma-image-processor.8", "docs/metrics.md",
                  "docs/sources.md", "scripts/dipmetrics.py", "docs/man/dip-bench.1",
-                 "docs/man/dip-gen-docs.1", "docs/man/dip-prove.1"]:
+                 "docs/man/dip-fuzz.1", "docs/man/dip-gen-docs.1", "docs/man/dip-prove.1"]:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / path, tmp_path / path)
     text = (tmp_path / name).read_text(encoding="utf-8")

@@ -10,13 +10,6 @@
 #define WIDTH 60
 #define HEIGHT 48
 
-/* libconfig does not give back the string that it is in when a file has a syntax error. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void)
-{
-	return "leak:libconfig_yylex\nleak:strbuf_append\n";
-}
-
 static const struct dip_prior prior = {
 	.lambda_empty = 0.5, .lambda_occ = 10, .fill = 0.5, .fp_target = 1e-3, .max_k = 1000};
 
