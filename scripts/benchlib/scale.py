@@ -6,12 +6,13 @@ import re
 import tempfile
 import time
 
-from benchlib.common import (alternate, bar, cpus, lcores, memory, processor, random_frames, run_json,
-                             run_program, show, spread)
-from benchlib.machine import Grid
+from benchlib.common import (alternate, bar, cpus, lcores, memory, processor, random_frames, ratios,
+                             run_json, run_program, show, spread)
+from benchlib.machine import Grid, bare_fps, bare_program
 
 HUGE_MIB = 1536
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
+FEW = Grid((0, 60), (0, 60), 15)
 SITES = {1: Grid((0, 8), (0, 8), 8), 100: Grid((0, 80), (0, 80), 8),
          1024: Grid((0, 256), (0, 256), 8), 10000: Grid((0, 800), (0, 800), 8)}
 SITES_SIZE = 1024
@@ -25,9 +26,9 @@ START_MOST_S = 2
 MEMORY_SHARE, MEMORY_MORE = 1.05, 64 * 2**20
 
 
-def needs(_options):
+def needs(options):
     """Files that must be there."""
-    return []
+    return [bare_program(options)]
 
 
 def hugepages(_options):
@@ -74,10 +75,11 @@ def _cases(options, folder):
     cases = {}
     for size in SIZES:
         frames = random_frames(folder / f"size{size}", size, size, max(2, min(100, 2**25 // size**2)))
-        few = Grid((0, 60), (0, 60), 15).settings()
         cases["bytes", 2 * size * size] = lambda size=size, frames=frames: _us(
             options, f"{size} x {size}", frames, folder,
-            [*few, f"main.slabs={max(8, min(512, 2**28 // (2 * size * size)))}"])
+            [*FEW.settings(), f"main.slabs={max(8, min(512, 2**28 // (2 * size * size)))}"])
+        cases["bare", 2 * size * size] = lambda size=size, frames=frames: 1e6 / bare_fps(
+            options, f"scale, {size} x {size}, bare loop", frames, cpus(options)[0], FEW)
     sites_frames = folder / f"size{SITES_SIZE}"
     for sites, grid in SITES.items():
         cases["sites", sites] = lambda sites=sites, grid=grid: _us(
@@ -85,15 +87,31 @@ def _cases(options, folder):
     for slabs in SLABS:
         cases["slabs", slabs] = lambda slabs=slabs: _us(
             options, f"{slabs} slabs", folder / f"size{SLABS_SIZE}", folder,
-            [*few, f"main.slabs={slabs}"])
+            [*FEW.settings(), f"main.slabs={slabs}"])
     return cases
 
 
-def _growth(table):
-    """The largest growth of the time from a row to the next over that of its bytes: the frame's, and
-    what is the same for any frame is in both."""
-    return max((b["median"] / a["median"]) / (y / x)
-               for (x, a), (y, b) in zip(table.items(), list(table.items())[1:]))
+def _growth(medians, costs):
+    """The largest growth from a row to the next over that of what it is compared with."""
+    steps = zip(zip(medians, costs), list(zip(medians, costs))[1:])
+    return max((b / a) / (y / x) for (a, x), (b, y) in steps)
+
+
+def _show_growth(table, results):
+    """The time against the bytes, and against what the bare loop takes for the same frames: what is the
+    machine's is in both."""
+    found = {}
+    medians = [row["median"] for row in table.values()]
+    bare = {x: show(f"{x:,} bytes a frame, the bare loop", results["bare", x], "us") for x in table}
+    found["bare"] = {str(x): row for x, row in bare.items()}
+    found["bare, ratio"] = {
+        str(x): show(f"{x:,} bytes a frame, the bare loop / the program",
+                     ratios(results["bare", x], results["bytes", x]), "") for x in table}
+    found["bytes, bar"] = bar("growth of the time / of the bytes, worst step",
+                              _growth(medians, list(table)), SLACK, True)
+    found["bare, bar"] = bar("growth of the time / of the bare loop's, worst step",
+                             _growth(medians, [row["median"] for row in bare.values()]), SLACK, True)
+    return found
 
 
 def run(options):
@@ -107,13 +125,14 @@ def run(options):
     start = results.pop(("start", 0))
     tables = {"bytes": {}, "sites": {}, "slabs": {}}
     for (what, x), values in results.items():
+        if what == "bare":
+            continue
         text = {"bytes": f"{x:,} bytes a frame, 16 sites",
                 "sites": f"{x:,} sites of 8 x 8, {SITES_SIZE} x {SITES_SIZE}",
                 "slabs": f"{x:,} slabs, {SLABS_SIZE} x {SLABS_SIZE}"}[what]
         tables[what][x] = show(text, values, "us")
     result = {name: {str(x): row for x, row in table.items()} for name, table in tables.items()}
-    result["bytes, bar"] = bar("growth of the time / of the bytes, worst step",
-                               _growth(tables["bytes"]), SLACK, True)
+    result.update(_show_growth(tables["bytes"], results))
     slabs = [row["median"] for row in tables["slabs"].values()]
     result["slabs, worst"] = show("slowest number of slabs / fastest", [max(slabs) / min(slabs)], "")
     result["start"] = show("start-up and end with 1 GiB of slabs", [row["s"] for row in start], "s")

@@ -321,6 +321,8 @@ def test_the_figures_of_the_scale(tmp_path):
     figures = figures_of(tmp_path, "scale")[0]["scale"]
     assert figures["bytes"]["8192"]["median"] == figures["sites"]["10000"]["median"] == 500
     assert figures["bytes, bar"] == {"value": 0.25, "limit": 1.15, "passed": True}
+    assert figures["bare, bar"] == {"value": 1, "limit": 1.15, "passed": True}
+    assert figures["bare, ratio"]["8192"]["median"] == figures["bare"]["8192"]["median"] / 500
     assert figures["slabs, worst"]["median"] == 1
     assert figures["start, bar"]["passed"] and figures["memory, bar"]["passed"]
 
