@@ -160,11 +160,12 @@ class Judge:
         return complaints
 
     def meson(self, words):
-        """Whether the build has the options."""
+        """Whether the build has the options, or meson itself."""
         have = (ROOT / "meson_options.txt").read_text(encoding="utf-8")
         return [f"there is no option {name} to configure the build with"
                 for name in re.findall(r"-D(\w+)=", " ".join(words))
-                if not name.startswith("b_") and f"option('{name}'" not in have]
+                if not name.startswith("b_") and name != "optimization"
+                and f"option('{name}'" not in have]
 
     def packages(self, words):
         """Whether scripts/setup installs them, too."""

@@ -264,7 +264,7 @@ def test_the_manual_of_a_script_is_what_it_says_itself(tmp_path, script):
     choices = re.findall(r"\{(.*?)\}", usage)
     values = set(re.findall(r"\b[A-Z]+\b", usage)) | ({"PART"} if choices else set())
     assert {value.upper() for value in re.findall(r"Ar (\w+)", synopsis)} == values
-    listed = re.findall(r"^  (\w+(?:, \w+)*)  ", told, re.MULTILINE)
+    listed = re.findall(r"^  ([a-z]+(?:, [a-z]+)*)  ", told, re.MULTILINE)
     named = re.findall(r"^\.It Cm (.*)", page, re.MULTILINE)
     assert set(re.findall(r"\w+", " ".join(choices + listed))) == set(re.findall(
         r"\w+", " ".join(named)))
