@@ -19,7 +19,9 @@ static uint64_t sum(
 	uint64_t total = 0;
 
 	for (unsigned int i = 0; i < block->instances; i++) {
-		if (source != DIP_ALL_SOURCES && block->owner[i] != source)
+		unsigned int owner = __atomic_load_n(&block->owner[i], __ATOMIC_RELAXED);
+
+		if (source != DIP_ALL_SOURCES && owner != source)
 			continue;
 		total += dip_read((const uint64_t *)(counter + i * block->stride));
 	}

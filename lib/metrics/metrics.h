@@ -35,7 +35,7 @@ struct dip_metric_block {
 	const struct dip_metric *rows;
 	unsigned int count;
 	const void *counters; /* the first instance */
-	uint8_t *owner; /* of each instance, its source; one that nobody uses counts nothing */
+	uint8_t *owner; /* atomic: of each instance, its source; one that nobody uses counts nothing */
 	size_t stride;  /* bytes from one instance to the next */
 	unsigned int instances;
 };
@@ -59,11 +59,11 @@ static inline uint64_t dip_read(const uint64_t *counter)
 
 void dip_metrics_register(struct dip_metric_block *block);
 
-/* From now on an instance of the block is the source's. Before anybody reads; main lcore. */
+/* From now on an instance of the block is the source's. Main lcore. */
 static inline void dip_metrics_own(
 	struct dip_metric_block *block, unsigned int instance, unsigned int source)
 {
-	block->owner[instance] = source;
+	__atomic_store_n(&block->owner[instance], source, __ATOMIC_RELAXED);
 }
 
 /* Sum over the instances of a source, or of all. An unknown name is a mistake in the program: it

@@ -81,6 +81,14 @@ static inline int tsan_wait_lcore(unsigned int id)
 	return ret;
 }
 
+static inline void tsan_mp_wait_lcore(void)
+{
+	rte_eal_mp_wait_lcore();
+	for (unsigned int id = 0; id < RTE_MAX_LCORE; id++)
+		__tsan_acquire(&tsan_launched[id]);
+}
+
+#define rte_eal_mp_wait_lcore tsan_mp_wait_lcore
 #define rte_eal_remote_launch tsan_remote_launch
 #define rte_eal_wait_lcore tsan_wait_lcore
 
