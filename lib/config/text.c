@@ -312,6 +312,14 @@ static int scan_file(struct scan *s, char *name, const char *from)
 	return rc;
 }
 
+/* A pipe, say, whose writer may never end; folders are told apart when they are read. */
+static bool is_no_file(const char *name)
+{
+	struct stat st;
+
+	return stat(name, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
 static int include(struct scan *s, const char *path)
 {
 	struct scan sub = {.out = s->out, .depth = s->depth + 1, .err = s->err};
@@ -321,6 +329,11 @@ static int include(struct scan *s, const char *path)
 	if (asprintf(&name, "%.*s%s", slash ? (int)(slash - parent + 1) : 0, parent, path) < 0)
 		name = NULL;
 	snprintf(from, sizeof(from), "%s: @include: ", scan_where(s, where, sizeof(where)));
+	if (name && is_no_file(name)) {
+		free(name);
+		return dip_fail(s->err, EINVAL, "%s%s: is no regular file; expected a %s", from, path,
+			kind(s->out));
+	}
 	return scan_file(&sub, name, from);
 }
 

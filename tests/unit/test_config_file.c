@@ -212,6 +212,8 @@ static void test_include(void **state)
 		"file",
 		folder_path);
 	load_fails("@include \"sub\"", EISDIR, want);
+	load_fails("@include \"/dev/zero\"", EINVAL,
+		"a.cfg:1: @include: /dev/zero: is no regular file; expected a configuration file");
 	load_fails("@include \"a.cfg\"", EINVAL,
 		"a.cfg:1: @include \"a.cfg\": nested more than 10 deep; does a file include "
 		"itself?");
