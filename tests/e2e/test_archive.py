@@ -40,7 +40,8 @@ def _direct_possible(folder):
 def test_back_end_and_direct_are_what_was_asked(dip, scene, uring, direct):
     """Seen from outside: the descriptor of an io_uring, the O_DIRECT flag of the segment."""
     run = dip.start(scene.folder, 0, sets=scene.sets(**{
-        "main.nth_archive": 1, "arch.use_io_uring": uring, "arch.direct_io": direct}))
+        "main.nth_archive": 1, "main.overrun": "block", "arch.use_io_uring": uring,
+        "arch.direct_io": direct}))
     dip.wait_for_results(run)
     flags, links = None, []
     for fd in os.listdir(f"/proc/{run.pid}/fd"):
