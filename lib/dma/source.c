@@ -169,8 +169,11 @@ static uint64_t read_clocks(double ns_per_tsc, uint64_t *tsc)
 static void stamp_utc(
 	struct dip_source *s, uint16_t queue, struct dip_frame **frames, unsigned int n)
 {
-	uint64_t now, now_ns = read_clocks(s->ns_per_tsc, &now);
+	uint64_t now, now_ns;
 
+	if (n == 0)
+		return;
+	now_ns = read_clocks(s->ns_per_tsc, &now);
 	for (unsigned int i = 0; i < n; i++) {
 		struct dip_frame *frame = frames[i];
 		uint64_t recorded =
