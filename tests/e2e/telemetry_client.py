@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from telemetry_socket import Gone, find, runtime_folder  # noqa: E402
+from telemetry_socket import Connection, Gone, find, runtime_folder  # noqa: E402
 
-__all__ = ["Client", "Gone", "runtime_folder"]
+__all__ = ["Client", "Connection", "Gone", "runtime_folder"]
 
 
 class Client:

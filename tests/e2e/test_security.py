@@ -5,7 +5,6 @@ how the programs are hardened, and what takes the place of root."""
 import os
 import re
 import shutil
-import socket
 import stat
 import subprocess
 import time
@@ -15,7 +14,7 @@ import pytest
 
 import harness
 from oracle import Scene, check_lossless
-from telemetry_client import Client, runtime_folder
+from telemetry_client import Client, Connection, runtime_folder
 from test_archive_tool import tool
 from test_bad_input import refuse
 from test_environments import LIVE, guest_options, remarks
@@ -77,13 +76,7 @@ def stranger(gid, task):
 
 def ask_for_the_pool(path):
     """What a client of telemetry does."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
-        client.settimeout(10)
-        client.connect(str(path))
-        client.recv(1024)
-        client.send(b"/dip/pool")
-        if b"slabs" not in client.recv(1024):
-            raise OSError("no answer")
+    Connection(path).ask("/dip/pool")["slabs"]  # pylint: disable=expression-not-assigned
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")

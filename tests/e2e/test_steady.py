@@ -76,12 +76,11 @@ def cpu_seconds(run):
 
 
 @pytest.mark.skipif("DIP_SANITIZE" in os.environ, reason="a sanitizer takes CPU time of its own")
-@pytest.mark.parametrize("layout", ["fused", "split"])
-def test_sleeping_lcores_take_little_cpu_time(dip, scene, layout):
-    """At 1,000 frames a second on two lcores: 0.1 of a core on a quiet machine, and 0.3 where another
-    lcore has to guess when frames come; it is 0.6 when they sleep without knowing."""
+def test_sleeping_lcores_take_little_cpu_time(dip, scene):
+    """At 1,000 frames a second on two lcores: 0.1 of a core on a quiet machine; it is more than a third
+    when they sleep without knowing when the next frame comes."""
     sets = scene.sets(**{"main.fps": 1000, "main.nth_archive": 0, "main.overrun": "block",
-                         "lcores.layout": layout, "lcores.idle": "sleep"})
+                         "lcores.layout": "fused", "lcores.idle": "sleep"})
     run = dip.start(scene.folder, 0, eal_args=harness.eal(2), sets=sets)
     dip.wait_for_results(run)
     time.sleep(0.5)
@@ -89,7 +88,7 @@ def test_sleeping_lcores_take_little_cpu_time(dip, scene, layout):
     time.sleep(SECONDS)
     share = (cpu_seconds(run) - used) / (time.monotonic() - begin)
     dip.stop(run)
-    assert share < {"fused": 0.35, "split": 0.5}[layout]
+    assert share < 0.35
     assert run.stats["proc_frames"] == run.due()
 
 
