@@ -6,8 +6,10 @@ nothing is left."""
 
 import os
 import random
+import re
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ import harness
 import proof
 from harness import check_ledger
 from oracle import check_lossless, check_results
+from test_archive_tool import tool_path
 from test_faults import check_readable
 
 pytestmark = pytest.mark.calls
@@ -60,8 +63,13 @@ def run_failing(dip, scene, of, call, n, sets):
 
 
 def check_kept(run, scene):
-    """The archive of a run that has failed: what it counts is there. A segment whose sync has failed is
-    kept under another name, and counts no less."""
+    """The archive of a run that has failed: what it counts is there. A segment that could not be cut to
+    its size, which the run tells, has a tail that `recover` cuts off. One whose sync has failed is kept
+    under another name, and counts no less."""
+    for path in re.findall(r"^(\S+\.npy): closing: ", run.stderr, re.MULTILINE):
+        done = subprocess.run([tool_path(), "recover", run.folder / path], capture_output=True, text=True,
+                              check=False, timeout=60)
+        assert done.returncode in (0, 1), done.stderr
     if run.stats["arch_condemned"] == 0:
         check_readable(run, scene)
         return
@@ -75,8 +83,10 @@ def check_end(dip, run, scene, what):
     """What holds of a run in which a call has failed."""
     said = [line for line in run.stderr.splitlines() if not line.startswith(("TELEMETRY:",))]
     if what.endswith("of dpdk") and run.status == -signal.SIGABRT:
-        # EAL's own end, before anything of ours is there, when it cannot read what is mounted.
-        assert "PANIC in get_hugepage_dir" in run.stderr and run.stdout == "", run.stderr
+        # EAL's own end, before anything of ours is there, when it cannot read what is mounted or start a
+        # thread for an lcore.
+        panics = ("PANIC in get_hugepage_dir", "PANIC in rte_eal_init")
+        assert any(panic in run.stderr for panic in panics) and run.stdout == "", run.stderr
         return
     assert run.status in (0, 1, 2), f"{what}: exit {run.status}\n{run.stderr}"
     if run.status == 2:
