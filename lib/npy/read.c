@@ -18,12 +18,18 @@ int dip_npy_file_open(const char *name, int *fd, uint64_t *size, struct dip_erro
 	if (*fd < 0)
 		return dip_fail(err, errno, "%s: cannot open: %s; expected a readable .npy file",
 			name, strerror(errno));
-	if (fstat(*fd, &st) == 0 && S_ISREG(st.st_mode)) {
-		*size = (uint64_t)st.st_size;
-		return 0;
+	if (fstat(*fd, &st) < 0) {
+		int error = errno;
+
+		close(*fd);
+		return dip_fail(err, error, "%s: cannot be examined: %s", name, strerror(error));
 	}
-	close(*fd);
-	return dip_fail(err, EINVAL, "%s: not a regular file; expected an .npy file", name);
+	if (!S_ISREG(st.st_mode)) {
+		close(*fd);
+		return dip_fail(err, EINVAL, "%s: not a regular file; expected an .npy file", name);
+	}
+	*size = (uint64_t)st.st_size;
+	return 0;
 }
 
 ssize_t dip_npy_read_at(int fd, void *buf, size_t len, uint64_t offset)

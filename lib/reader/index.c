@@ -34,7 +34,11 @@ static int read_all(const char *path, char **bytes, size_t *size, struct dip_err
 		return 0;
 	if (fd < 0)
 		return dip_fail(err, errno, "%s: cannot be opened: %s", path, strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(fd, &st) < 0) {
+		ret = dip_fail(err, errno, "%s: cannot be examined: %s", path, strerror(errno));
+		goto out;
+	}
+	if (!S_ISREG(st.st_mode)) {
 		ret = dip_fail(err, EINVAL, "%s: found no regular file; expected an index", path);
 		goto out;
 	}
