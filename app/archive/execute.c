@@ -51,8 +51,12 @@ static int save_cut(
 	if (ret == 0 && fsync(fd) < 0)
 		ret = dip_fail(err, errno, "%s: %s; nothing was changed", path, strerror(errno));
 	close(fd);
-	if (ret == 0)
+	if (ret == 0) {
 		ret = dip_sync_folder(path);
+		if (ret < 0)
+			dip_fail(err, -ret, "%s: its folder cannot be synced: %s; nothing was changed",
+				path, strerror(-ret));
+	}
 	return ret;
 }
 
