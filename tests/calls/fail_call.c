@@ -12,6 +12,7 @@
  * A call counts by where it returns to. Calls of libraries that neither belong to are never touched.
  */
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -144,6 +145,11 @@ FAILING(ssize_t, pwrite, (int fd, const void *data, size_t size, off_t at), (fd,
 	FAULT, -1)
 FAILING(ssize_t, pwrite64, (int fd, const void *data, size_t size, off64_t at), (fd, data, size, at),
 	FAULT, -1)
+FAILING(ssize_t, pread64, (int fd, void *data, size_t size, off64_t at), (fd, data, size, at), FAULT, -1)
+FAILING(int, fstat64, (int fd, struct stat64 *st), (fd, st), FAULT, -1)
+FAILING(int, stat64, (const char *path, struct stat64 *st), (path, st), FAULT, -1)
+FAILING(DIR *, opendir, (const char *path), (path), errno = EMFILE, NULL)
+FAILING(int, rename, (const char *old, const char *new), (old, new), FAULT, -1)
 FAILING(int, fsync, (int fd), (fd), FAULT, -1)
 FAILING(int, fdatasync, (int fd), (fd), FAULT, -1)
 FAILING(int, ftruncate, (int fd, off_t size), (fd, size), FAULT, -1)
