@@ -182,6 +182,12 @@ static void test_include(void **state)
 	assert_string_equal(t.dir, "/c");
 	assert_int_equal(t.slabs, 3);
 	dip_config_free(&table, &t);
+	/* A name with a quote in it. */
+	write_text("sub/\"d\".cfg", "arch = { dir = \"/d\"; };");
+	t = load("@include \"sub/\\\"d\\\".cfg\"");
+	assert_string_equal(t.dir, "/d");
+	dip_config_free(&table, &t);
+	unlink(path_of("sub/\"d\".cfg"));
 	/* In a comment or a string it is none. */
 	t = load("/*\n@include \"none.cfg\"\n*/ arch = { dir = \"\n@include \"; };");
 	assert_string_equal(t.dir, "\n@include ");

@@ -113,6 +113,26 @@ static void test_info(void **state)
 	close_device(&r);
 }
 
+/* What rte_rawdev_dump tells of a device. */
+static void test_dump(void **state)
+{
+	const struct dip_dma_conf conf = {.queues = 2, .fps = 250, .loop = true, .block = true};
+	char *text = NULL;
+	size_t bytes;
+	struct rig r;
+	FILE *f = open_memstream(&text, &bytes);
+
+	(void)state;
+	assert_non_null(f);
+	open_started(&r, "dma_file0", file_args, &conf);
+	assert_int_equal(rte_rawdev_dump(r.id, f), 0);
+	close_device(&r);
+	fclose(f);
+	assert_non_null(strstr(text, "dma_file0: 20 x 12 pixels, 7 frames, 250 frames a second, 2 queues, "
+				     "loop, block, engine "));
+	free(text);
+}
+
 static void test_arguments(void **state)
 {
 	static const struct {
@@ -986,6 +1006,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_info),
+		TEST(test_dump),
 		TEST(test_arguments),
 		TEST(test_config_file),
 		TEST(test_states),

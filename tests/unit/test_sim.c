@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 #include "dma_fixture.h"
 
+#include <math.h>
 #include <sys/stat.h>
 
 #include "format/format.h"
@@ -175,6 +176,37 @@ static void test_extremes(void **state)
 	}
 }
 
+/* Pixels of one frame. */
+static void expose(const char *args, uint16_t *pixels)
+{
+	struct dip_dma_poll poll = {.queue = 0};
+	struct dip_frame *frame;
+	struct rig r;
+
+	open_started(&r, "dma_sim0", args, &(struct dip_dma_conf){.limit = 1});
+	while (dequeue(&r, &poll, &frame, 1) == 0)
+		assert_false(poll.ended);
+	memcpy(pixels, frame->pixels, W * H * 2);
+	dip_frame_put(frame);
+	close_device(&r);
+}
+
+/* A camera without noise of its own tells photons by its gain and its offset. */
+static void test_gain_and_offset(void **state)
+{
+	uint16_t plain[W * H], scaled[W * H];
+	unsigned int lit = 0;
+
+	(void)state;
+	expose(SMALL ",seed=3,camera=poisson,gain=1,offset=0", plain);
+	expose(SMALL ",seed=3,camera=poisson,gain=2.5,offset=100", scaled);
+	for (unsigned int i = 0; i < W * H; i++) {
+		assert_true(fabs(scaled[i] - (100 + 2.5 * plain[i])) <= 0.5);
+		lit += plain[i] > 0;
+	}
+	assert_true(lit > 20);
+}
+
 static void test_arguments(void **state)
 {
 	static const struct {
@@ -287,6 +319,7 @@ int main(void)
 		TEST(test_end),
 		TEST(test_selftest),
 		TEST(test_extremes),
+		TEST(test_gain_and_offset),
 		TEST(test_arguments),
 		TEST(test_truth),
 	};

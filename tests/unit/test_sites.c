@@ -128,12 +128,13 @@ static void test_defaults(void **state)
 		"sites = ( { row = 1; col = 1; }, { row = 1; col = 1; h = 2; threshold = 8; },\n"
 		"	{ row = 1; col = 1; lambda_occ = 20.0; },\n"
 		"	{ row = 1; col = 1; lambda_occ = 20.0; fill = 0.9; },\n"
-		"	{ row = 1; col = 1; weights = \"one\"; } );\n";
+		"	{ row = 1; col = 1; weights = \"one\"; },\n"
+		"	{ row = 1; col = 1; threshold = 5; lambda_empty = 0.5; lambda_occ = 10.0; } );\n";
 	struct dip_sites s = {0};
 
 	(void)state;
 	load_good(text, &s);
-	assert_int_equal(s.count, 5);
+	assert_int_equal(s.count, 6);
 	assert_int_equal(s.site[0].h, 4);
 	assert_int_equal(s.site[0].threshold, 9);
 	assert_int_equal(s.site[1].h, 2);
@@ -144,6 +145,10 @@ static void test_defaults(void **state)
 	assert_int_equal(s.site[4].h, 1);
 	assert_int_equal(s.site[4].w, 1);
 	assert_int_equal(s.site[4].threshold, 9);
+	/* The threshold is the user's; how often it errs follows from the counts: by scipy.stats.poisson. */
+	assert_int_equal(s.site[5].threshold, 5);
+	assert_true(fabs(s.site[5].false_positive - 1.7211562995584078e-4) < 1e-15);
+	assert_true(fabs(s.site[5].false_negative - 2.9252688076961127e-2) < 1e-13);
 	dip_sites_free(&s);
 }
 
