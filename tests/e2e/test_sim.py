@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -277,6 +278,24 @@ def test_fidelity_of_the_program(dip):
                    (negative, poisson_below(threshold, 8))):
         near("rate", row["rate"], p, math.sqrt(p * (1 - p) / row["of"]))
         assert 0 < row["low"] < row["rate"] < row["high"] < 1
+
+
+def test_truth_on_a_disk_that_fills(dip, small_disk):
+    """It ends with a whole row, and the run says where; frames are decided on."""
+    truth = small_disk / "truth.npy"
+    run = dip.start(None, 0, device="dma_sim0", sets={**GRID, "main.nth_archive": 0, "main.fps": 5000},
+                    eal_args=harness.eal(2, vdevs=[vdev(**{**LATTICE, "cycle": 10, "truth": truth})]))
+    dip.wait_for(run, lambda: truth.exists() and truth.stat().st_size > 20_000)
+    harness.fill_up(small_disk)
+    size = truth.stat().st_size
+    dip.wait_for(run, lambda: truth.stat().st_size == size)
+    time.sleep(0.3)
+    run = dip.stop(run)
+    said = [line for line in run.stderr.splitlines() if "truth.npy" in line]
+    assert len(said) == 1 and "No space left on device; the truth ends at frame " in said[0], run.stderr
+    rows = np.load(truth)
+    assert 0 < len(rows) == int(said[0].rsplit(" ", 1)[1]) < run.stats["dma_frames"]
+    assert np.array_equal(rows["seq"], np.arange(len(rows)))
 
 
 def test_fidelity_prints_for_people(dip):

@@ -81,6 +81,7 @@ static void follow(struct sim_truth *t)
 	if (ret == 0)
 		return;
 	t->failed = true;
+	write_header(t); /* of the rows that are whole; in its place, where there is room for it */
 	rte_log(RTE_LOG_ERR, sim_log, "%s: %s; the truth ends at frame %" PRIu64 "\n",
 		t->sim->truth, strerror(-ret), t->written);
 }
