@@ -60,6 +60,20 @@ def lines(run):
             for head, bits in zip(text[::2], text[1::2])}
 
 
+def test_more_segments_than_files_may_be_open(dip):
+    """The soft limit is raised as far as is needed; where the hard one is too low, it is told."""
+    original = live(dip, arch__segment_bytes=1 << 16)
+    segments = len(list(original.archive().glob("*.npy")))
+    assert segments > 30
+    run = replay(dip, original.archive(), prefix=["prlimit", f"--nofile={segments + 20}:4096"])
+    assert run.stats["proc_frames"] == 300 and lines(run) == lines(original)
+    run = replay(dip, original.archive(), start=True, prefix=["prlimit", f"--nofile={segments + 20}"])
+    run.finish()
+    assert run.status == 2
+    assert f"a run of {segments} segments needs more open files than are allowed; allow them: ulimit -n" \
+        in run.stderr
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("way", ["uring", "buffered", "no uring", "paced", "depth 1", "path"])
 def test_results_are_those_of_the_live_run(dip, way, workers):

@@ -214,12 +214,17 @@ static void tell_buffered(const struct replay *r)
 			r->path, buffered, r->segments);
 }
 
-/* Two descriptors for each segment. */
+/* Two descriptors for each segment, and what the rest of the program opens. */
+static size_t files_of(size_t segments)
+{
+	return 2 * segments + 256;
+}
+
 static void allow_files(size_t segments)
 {
 	struct rlimit limit;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 2 * segments + 256)
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > files_of(segments))
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
@@ -240,6 +245,11 @@ int replay_index(struct replay *r, struct dip_error *err)
 		ret = dip_fail(err, ENOMEM, "out of memory");
 	for (size_t i = 0; ret == 0 && i < run.count; i++)
 		ret = add_segment(r, run.segments[i].path, &run_id, &has_run_id, err);
+	if (ret == -EMFILE)
+		dip_fail(err, EMFILE,
+			"%s: a run of %zu segments needs more open files than are allowed; allow them: "
+			"ulimit -n %zu",
+			r->path, run.count, files_of(run.count));
 	dip_run_free(&run);
 	if (ret == 0 && r->records == 0)
 		ret = dip_fail(
