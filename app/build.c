@@ -320,7 +320,10 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 		return dip_fail(
 			err, -ret, "the source refuses its configuration: %s", strerror(-ret));
 	info.dev_private = &p->info;
-	return rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
+	ret = rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
+	if (p->info.uncached && p->detector->ops->expect_uncached != NULL)
+		p->detector->ops->expect_uncached(p->detector);
+	return ret;
 }
 
 int build_parts(struct pipeline *p, uint64_t limit, const char *suffix, struct dip_error *err)

@@ -41,6 +41,10 @@ struct dip_detector_ops {
 	int (*create)(struct dip_detector **det, const struct dip_detector_conf *conf,
 		struct dip_error *err);
 
+	/* Frames will come in no cache, as devices write them: find out what is fastest then. The results
+	 * are the same. Some milliseconds; main lcore, before the first frame. NULL: nothing to do. */
+	void (*expect_uncached)(struct dip_detector *det);
+
 	/* Sum every site of the frame. pixels: height * width uint16_t, row-major, 64-byte aligned.
 	 * sums: sites int32_t, or int64_t when the detector is wide, 64-byte aligned, written whole.
 	 * Never reads outside the frame's pixels. Any thread, also several at once (the detector is

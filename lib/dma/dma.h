@@ -37,6 +37,9 @@ struct dip_dma_info {
 	bool timed;
 	/* Once it is configured: what copies frames into slabs, and why; "": nothing does. */
 	char engine[DIP_DMA_ENGINE_TEXT];
+	/* Likewise: frames are delivered in no cache, since no core has touched their pixels, or stores
+	 * went past the caches. */
+	bool uncached;
 };
 
 struct dip_dma_conf {

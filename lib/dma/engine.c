@@ -124,6 +124,7 @@ static int choose_dmadev(struct dip_source *s, const struct dip_dma_conf *conf,
 		return ret;
 	*mover = dip_offload_mover(s->offload);
 	s->mover_priv = s->offload;
+	s->info.uncached = true;
 	snprintf(s->info.engine, DIP_DMA_ENGINE_TEXT,
 		"dmadev %s: as asked for, %" PRId64 " copies in flight", s->common.engine,
 		s->common.copies);
@@ -158,10 +159,11 @@ int dip_engine_configure(struct dip_source *s, const struct dip_dma_conf *conf,
 		return choose_dmadev(s, conf, mover, err);
 	if (is_auto(s)) {
 		choose_copier(s, conf);
-		return 0;
+	} else {
+		s->copier = dip_copier_find(s->common.engine);
+		snprintf(s->info.engine, DIP_DMA_ENGINE_TEXT, "%s: as asked for", s->copier->name);
 	}
-	s->copier = dip_copier_find(s->common.engine);
-	snprintf(s->info.engine, DIP_DMA_ENGINE_TEXT, "%s: as asked for", s->copier->name);
+	s->info.uncached = s->copier == &dip_copy_streaming;
 	return 0;
 }
 

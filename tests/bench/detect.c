@@ -311,6 +311,8 @@ static void measure(const struct bench *b, uint16_t *pixels, int rounds, bool fi
 	static double ns[2][ROUNDS_MAX];
 	struct work works[2] = {{.bench = b, .det = det, .pixels = pixels}};
 
+	if (b->cold)
+		det->ops->expect_uncached(det);
 	works[0].sums = reserve(det->sites * sizeof(int64_t));
 	works[0].bits = reserve(dip_occupancy_bytes(det->sites));
 	works[1] = works[0];

@@ -205,6 +205,7 @@ static void check_ledger(const struct rig *r)
 	assert_int_equal(dip_frame_pool_available(r->pool), r->pool->slabs);
 }
 
+/* Only a cached copy leaves frames in a cache. */
 static void told_engine(const struct rig *r, char *text)
 {
 	struct dip_dma_info dma;
@@ -212,6 +213,7 @@ static void told_engine(const struct rig *r, char *text)
 
 	assert_int_equal(rte_rawdev_info_get(r->id, &info, sizeof(dma)), 0);
 	strcpy(text, dma.engine);
+	assert_int_equal(dma.uncached, text[0] != '\0' && strncmp(text, "cached:", 7) != 0);
 }
 
 /* The configuration is refused with one line that has these words. */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "detect/detector.h"
+#include "../../drivers/proc/patch/patch.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -163,6 +163,8 @@ static void check_kernel(const char *kernel, const uint16_t *pixels, uint32_t wi
 	assert_string_equal(det->kernel, kernel);
 	assert_int_equal(det->sites, sites->count);
 	assert_int_equal(det->scale, 1);
+	/* Every other shape, as may be chosen for frames that come in no cache. */
+	((struct patch *)det)->fetch_ahead = (sites->site[0].h + sites->site[0].w) % 2 == 0;
 	sums = sums_new(det);
 	det->ops->sums(det, pixels, sums);
 	for (unsigned int i = 0; i < sites->count; i++) {
@@ -860,6 +862,39 @@ static void test_create_errors(void **state)
 	ops->destroy(NULL);
 }
 
+/* Whatever is chosen for frames that come in no cache, each frame counts what it did; from one pixel on. */
+static void test_expect_uncached(void **state)
+{
+	struct dip_site site[] = {{0, 0, 1, 1}, {1, 2, 3, 3}, {1, 5, 3, 3}, {4, 4, 2, 2}};
+	const uint32_t side[] = {1, 9};
+	uint16_t *pixels = aligned_alloc(64, 192);
+	struct dip_sites sites = {.site = site};
+
+	(void)state;
+	assert_non_null(pixels);
+	fill(pixels, 96, NOISE);
+	for (size_t k = 0; k < COUNT(kernels); k++)
+		for (size_t i = 0; i < COUNT(side); i++) {
+			struct dip_detector *det;
+			int32_t *sums[2];
+
+			sites.count = i == 0 ? 1 : COUNT(site);
+			det = detector(kernels[k], side[i], side[i], &sites, 5);
+			if (det == NULL)
+				continue;
+			for (int after = 0; after < 2; after++) {
+				sums[after] = sums_new(det);
+				det->ops->sums(det, pixels, sums[after]);
+				det->ops->expect_uncached(det);
+			}
+			assert_memory_equal(sums[0], sums[1], sites.count * sizeof(int32_t));
+			sums_free(det, sums[0]);
+			sums_free(det, sums[1]);
+			det->ops->destroy(det);
+		}
+	free(pixels);
+}
+
 /* "auto" takes the best of those that this CPU has; what it lacks is said. */
 static void test_choice(void **state)
 {
@@ -970,6 +1005,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_create_errors),
+		cmocka_unit_test(test_expect_uncached),
 		cmocka_unit_test(test_choice),
 		cmocka_unit_test(test_small_frames),
 		cmocka_unit_test(test_every_size_noise),

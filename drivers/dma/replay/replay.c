@@ -57,6 +57,7 @@ static int replay_open(void *priv, struct dip_dma_info *info, struct dip_error *
 	if (ret == 0)
 		ret = replay_lay_out(r, err);
 	info->frames = r->records;
+	info->uncached = r->direct && !r->verify; /* a checksum reads every pixel */
 	return ret;
 }
 

@@ -205,9 +205,9 @@ AVX2 INLINE void sum_boxes(const struct patch *patch, const struct patch_job *jo
 
 	for (unsigned int i = 0; i < jobs; i++) {
 		uint32_t offset = job[i].offset, then = (i + 1 < jobs ? &job[i + 1] : next)->offset;
+		ptrdiff_t ahead = patch->fetch_ahead ? (ptrdiff_t)then - (ptrdiff_t)offset : 0;
 
-		add_boxes(patch, &shape, block, offset, (ptrdiff_t)then - (ptrdiff_t)offset, pixels,
-			pairs, &columns[i % 2]);
+		add_boxes(patch, &shape, block, offset, ahead, pixels, pairs, &columns[i % 2]);
 		if (i > 0)
 			fold(&shape, pairs, &columns[(i - 1) % 2], sums + (i - 1) * step);
 	}

@@ -117,6 +117,7 @@ static int allocate(struct patch *patch, const struct dip_detector_conf *conf)
 		patch->store == NULL)
 		return -ENOMEM;
 	patch->det.ops = &patch_ops;
+	patch->fetch_ahead = true;
 	patch->det.sites = sites;
 	patch->det.limit = patch->limit;
 	patch->stride = conf->width;
@@ -171,6 +172,11 @@ static void detector_sums(const struct dip_detector *det, const uint16_t *pixels
 	patch_sums((const struct patch *)det, pixels, sums);
 }
 
+static void expect_uncached(struct dip_detector *det)
+{
+	patch_tune((struct patch *)det);
+}
+
 static unsigned int patch_detect(
 	const struct dip_detector *det, const uint16_t *pixels, void *sums, uint8_t *bits)
 {
@@ -186,6 +192,7 @@ static unsigned int patch_detect(
 static struct dip_detector_ops patch_ops = {
 	.name = "patch",
 	.create = patch_create,
+	.expect_uncached = expect_uncached,
 	.sums = detector_sums,
 	.detect = patch_detect,
 	.destroy = patch_destroy,

@@ -113,6 +113,7 @@ struct patch {
 	unsigned int jobs;
 	struct patch_job *job;
 	struct patch_store *store; /* memory of the weights */
+	bool fetch_ahead;          /* of boxes, the next strip while one is added */
 };
 
 /* Sums of the columns of a strip, modulo 2^32, two columns a number: of a pair of columns 2 k, 2 k + 1
@@ -153,6 +154,9 @@ extern const struct patch_kernel patch_kernel_neon;   /* aarch64 */
 
 /* The sums of all sites, with its kernel. */
 void patch_sums(const struct patch *patch, const uint16_t *pixels, void *sums);
+
+/* Find out by a measurement whether to fetch ahead in frames that come in no cache. */
+void patch_tune(struct patch *patch);
 
 /* The sum of one site, by the definition. */
 int64_t patch_sum_site(
