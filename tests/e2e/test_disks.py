@@ -43,6 +43,8 @@ def test_a_disk_that_loses_what_it_took(dip, scene, loop_disk):
     run = dip.stop(run, status=1)
     assert len(check_results(run, scene)) == run.stats["dma_frames"]
     assert complaints(run, "condemned, ") and run.stats["arch_condemned"] >= 1
+    # No frame goes into a segment after it that could not be synced first.
+    assert complaints(run, ".npy: sync: ") and run.stats["arch_io_errors"] > 0
     assert len(run.stderr.splitlines()) < 20, "the log must not flood"
     disk.again()
     folder = run.archive()
