@@ -89,6 +89,20 @@ def test_io_uring_forbidden(dip, scene, prefix):
     assert len(lines) == 1 and "writing with pwrite instead" in lines[0], lines
 
 
+def test_nothing_to_be_registered(dip, scene, prefix):
+    """io_uring all the same, of buffers and files that the kernel looks up at each write."""
+    argv = [*strace_command(), "-DDD", "-f", "-qq", "-o", os.devnull, "-e",
+            "trace=io_uring_register", "-e", "inject=io_uring_register:error=ENOMEM",
+            *dip.command(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix),
+                         sets=scene.sets(**LIVE))]
+    run = dip.start(argv=argv)
+    told, lines = look_and_stop(dip, run, scene, Client(prefix, run.pid), ANY_LINE)
+    if told["backend"] != "uring":
+        pytest.skip("io_uring is not to be had on this machine")
+    assert not told["registered_buffers"] and not told["registered_files"]
+    assert len(lines) == 1 and "cannot be registered" in lines[0], lines
+
+
 def test_too_little_locked_memory(public):
     """An ordinary user with ulimit -l 64: no registered buffers, and io_uring all the same."""
     scene = Scene(40, 64, 64, seed=4)
