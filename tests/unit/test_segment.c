@@ -296,6 +296,31 @@ static void test_direct(void **state)
 	close_segment();
 }
 
+static int write_unless_direct(int fd, const void *buf, size_t bytes, uint64_t offset)
+{
+	return fcntl(fd, F_GETFL) & O_DIRECT ? -EINVAL : dip_files.write(fd, buf, bytes, offset);
+}
+
+/* A file system that takes the flag, and refuses the first write with it. */
+static void test_direct_refused(void **state)
+{
+	static struct dip_file_ops refusing;
+
+	(void)state;
+	refusing = dip_files;
+	refusing.write = write_unless_direct;
+	conf.files = &refusing;
+	conf.direct = true;
+	open_segment(0);
+	assert_false(segment.direct);
+	assert_int_equal(segment.align, 1);
+	header_is("frames_000000.npy", 5);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	close_segment();
+	header_is("frames_000000.npy", 1);
+}
+
 static void test_empty_is_removed(void **state)
 {
 	(void)state;
@@ -752,6 +777,7 @@ int main(void)
 		TEST(test_raw),
 		TEST(test_no_index),
 		TEST(test_direct),
+		TEST(test_direct_refused),
 		TEST(test_empty_is_removed),
 		TEST(test_folder),
 		TEST(test_files_in_the_way),
