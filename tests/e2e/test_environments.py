@@ -387,6 +387,15 @@ def test_hugepages_come_back(dip, scene):
               "again")
 
 
+@pytest.mark.usefixtures("huge_folder")
+def test_hugepages_of_its_own_choice_come_back(dip, scene):
+    """Where there is a hugetlbfs, in which EAL would leave files by itself."""
+    with reserved(PAGES):
+        before = pages_in_use()
+        cycle(dip, scene, None, signal.SIGKILL)
+        check_pages_come_back(before)
+
+
 def test_hugepages_in_files_come_back(dip, scene, huge_folder):
     """Files outlive a kill. With --huge-unlink there are none; else the next start takes them away."""
     with reserved(PAGES):
