@@ -492,6 +492,32 @@ static void test_index_fails_at_close(void **state)
 	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 4096);
 }
 
+static int truncate_fails(int fd, uint64_t bytes)
+{
+	(void)fd;
+	(void)bytes;
+	return -EIO;
+}
+
+/* A segment that cannot be cut is an error of the close, and never called good. */
+static void test_cut_fails(void **state)
+{
+	static struct dip_file_ops failing;
+	struct dip_error err = {""};
+
+	(void)state;
+	failing = dip_files;
+	conf.files = &failing;
+	open_segment(0);
+	write_record(0, 0);
+	dip_segment_commit(&segment, 0);
+	failing.truncate = truncate_fails;
+	assert_int_equal(dip_segment_close(&segment, &err), -EIO);
+	assert_false(segment.cut);
+	assert_non_null(strstr(err.text, "frames_000000.npy: closing: Input/output error"));
+	assert_int_equal(size_of("frames_000000.npy"), DIP_HEADER_BYTES + 5 * 4096);
+}
+
 /* --- what is durable --- */
 
 /* The file system's calls, in order, and a plan for sync: the n-th of a kind fails. */
@@ -786,6 +812,7 @@ int main(void)
 		TEST(test_large_segment),
 		TEST(test_index_cut_short),
 		TEST(test_index_fails_at_close),
+		TEST(test_cut_fails),
 		TEST(test_order),
 		TEST(test_condemned),
 		TEST(test_condemned_at_close),
