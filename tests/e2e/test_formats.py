@@ -11,6 +11,7 @@ import pytest
 from harness import ROOT
 from oracle import dipformat
 from test_archive_tool import bytes_of, tool
+from test_replay import records, replay
 
 SEQS = np.arange(0, 10, 2)
 FRAMES = (SEQS[:, None, None] * 1000 + np.arange(48).reshape(6, 8)).astype(np.uint16)
@@ -49,6 +50,15 @@ def test_the_tools_read_it(old, tmp_path):
         tool("extract", folder, *args, "--stack", stack)
         assert np.array_equal(np.load(stack), FRAMES)
         assert np.array_equal(np.load(stack.with_suffix(".seq.npy")), SEQS)
+
+
+def test_the_program_replays_it(old, dip):
+    site = {"pois__row_start": 0, "pois__row_end": 1, "pois__col_start": 0, "pois__col_end": 1,
+            "pois__roi_w": 1, "pois__roi_h": 1}
+    for folder, shape in ((old / "npy", {}), (old / "raw", {"width": 8, "height": 6})):
+        run = replay(dip, folder, main__nth_archive=1, **shape, **site)
+        again = records(run.archive())
+        assert np.array_equal(again["seq"], SEQS) and np.array_equal(again["image"], FRAMES)
 
 
 def test_decode_py_reads_it(old, tmp_path):
