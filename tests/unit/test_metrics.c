@@ -479,7 +479,8 @@ static void test_copy_is_of_one_moment(void **state)
 	__atomic_store_n(&halt, true, __ATOMIC_RELAXED);
 	pthread_join(writer, NULL);
 	assert_true(changes > 100);
-	assert_true(stuck <= changes / 4);
+	/* On an idle machine it is none of 20,000, without repeated attempts nearly all. */
+	assert_true(stuck <= changes / 2);
 }
 
 /* --- the slowest frames --- */
