@@ -58,21 +58,24 @@ unsigned int dip_flights_land(
 {
 	struct dip_queue *q = &s->queues[queue];
 	unsigned int n = 0;
-	uint64_t now;
 
 	if (dip_flights(q) == 0)
 		return 0;
 	reap(s, queue);
-	now = rte_rdtsc();
 	/* A duplicate waits for the next poll: one at a time. */
 	while (n < max && q->again == NULL && dip_flights(q) > 0 &&
 		flight_at(q, q->first)->landed) {
-		struct dip_flight *f = flight_at(q, q->first++);
+		unsigned int slot = q->first++ % DIP_FLIGHTS;
+		struct dip_flight *f = &q->flight[slot];
+		uint64_t now;
 
+		if (f->result >= 0 && s->mover->check != NULL)
+			f->result = s->mover->check(s->mover_priv, queue, slot);
 		if (f->result < 0) {
 			dip_source_lose(s, &s->counters[queue], f->frame, f->result);
 			continue;
 		}
+		now = rte_rdtsc();
 		if (f->ticks > 0)
 			f->taken.begin = now - f->ticks;
 		dip_source_arrive(s, queue, f->frame, &f->taken, now);

@@ -372,7 +372,8 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	}
 	if (s->mover != NULL)
 		n += dip_flights_land(s, poll->queue, frames + n, count - n);
-	if (may_take(s, poll) && n < count) {
+	if (may_take(s, poll)) {
+		/* Transfers are begun however many frames have landed: the mover is not to wait. */
 		unsigned int room = s->mover != NULL ? dip_flights_room(s, poll->queue) : count - n;
 
 		if (room > 0)

@@ -36,6 +36,12 @@ struct dip_mover {
 	unsigned int (*reap)(
 		void *priv, uint16_t queue, struct dip_landed *landed, unsigned int max);
 
+	/* Look at one that has landed well, in order of seq, just before its frame is handed out: what
+	 * reads the pixels is done here, so that they are in the cache for whoever comes next, and so
+	 * that no transfer waits to be begun while many are looked at. Returns 0, or a negative errno:
+	 * it is lost. NULL: nothing to look at. */
+	int (*check)(void *priv, uint16_t queue, unsigned int slot);
+
 	/* At a stop, when nothing has landed for a second: see to it that nothing is written to the
 	 * slabs any more; all are to land then. NULL: what is begun always lands. */
 	void (*abandon)(void *priv, uint16_t queue);

@@ -195,11 +195,20 @@ static bool finish(struct replay *r, struct replay_queue *q, const struct io_uri
 		landed->result = more > 0 ? prepare(r, q, slot) : -EIO;
 		return landed->result < 0;
 	}
-	if (r->npy && r->verify && one->bytes >= r->image_bytes + sizeof(struct dip_trailer) &&
-		!replay_intact(r, one->record, one->to,
-			(const struct dip_trailer *)(one->to + r->image_bytes)))
-		landed->result = -EBADMSG;
 	return true;
+}
+
+/* Whether a record that has been read is as it was archived. */
+static int check(void *priv, uint16_t queue, unsigned int slot)
+{
+	const struct replay *r = priv;
+	const struct one_read *one = &r->queue[queue]->read[slot];
+	const struct dip_trailer *trailer =
+		(const struct dip_trailer *)(one->to + r->image_bytes);
+
+	if (!r->npy || !r->verify || one->bytes < r->image_bytes + sizeof(*trailer))
+		return 0;
+	return replay_intact(r, one->record, one->to, trailer) ? 0 : -EBADMSG;
 }
 
 static unsigned int reap(void *priv, uint16_t queue, struct dip_landed *landed, unsigned int max)
@@ -217,7 +226,7 @@ static unsigned int reap(void *priv, uint16_t queue, struct dip_landed *landed, 
 	return n;
 }
 
-static const struct dip_mover mover = {.submit = submit, .flush = flush, .reap = reap};
+static const struct dip_mover mover = {.submit = submit, .flush = flush, .reap = reap, .check = check};
 
 int replay_reads_create(
 	struct replay *r, const struct dip_dma_conf *conf, const struct dip_mover **out)
