@@ -25,7 +25,8 @@ from test_faults import check_readable
 pytestmark = pytest.mark.calls
 
 PROGRAM = """malloc calloc realloc strdup posix_memalign aligned_alloc mmap64 mkdir write pwrite64
-    pread64 fstat64 stat64 opendir pwritev64 fsync fdatasync ftruncate64 fallocate64 renameat2 linkat pthread_create fopen64 open64
+    pread64 fstat64 stat64 opendir pwritev64 fsync fdatasync ftruncate64 fallocate64 renameat2 linkat
+    pthread_create fopen64 open64
     io_uring_queue_init io_uring_register_buffers io_uring_register_files
     io_uring_register_files_sparse io_uring_register_files_update io_uring_submit
     rte_mempool_create_empty rte_mempool_set_ops_byname rte_mempool_populate_default
