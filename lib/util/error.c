@@ -25,7 +25,9 @@ int dip_fail(struct dip_error *err, int code, const char *fmt, ...)
 
 	if (err != NULL) {
 		va_start(ap, fmt);
-		if (vsnprintf(err->text, sizeof(err->text), fmt, ap) >= (int)sizeof(err->text)) {
+		/* Nor may a line fill the text to its end: who sees a full one takes it for cut. */
+		if (vsnprintf(err->text, sizeof(err->text), fmt, ap) >=
+			(int)sizeof(err->text) - 1) {
 			va_end(ap);
 			va_start(ap, fmt);
 			keep_ends(err, fmt, ap);
