@@ -216,7 +216,9 @@ def test_removed_and_emptied_file(dip, scene):
         assert run.stats["results_removed"] == 1 and run.stats["results_io_errors"] == 0
         seqs, bits = read_results(run.results(), scene.sites)
         assert 0 < len(seqs) < run.stats["results_frames"]
-        assert np.array_equal(seqs, np.arange(run.due())[-len(seqs):])
+        # From its first one on all frames are in it but those that a busy machine has missed.
+        assert (np.diff(seqs.astype(np.int64)) > 0).all()
+        assert 0 <= run.due() - int(seqs[0]) - len(seqs) <= run.stats["dma_missed"]
         assert np.array_equal(bits, scene.bits()[seqs % len(scene.frames)])
 
 
