@@ -60,8 +60,9 @@ struct dip_dma_conf {
 /* In and out of each poll: the context of rte_rawdev_dequeue_buffers. */
 struct dip_dma_poll {
 	uint16_t queue;     /* in */
-	/* in: the stop has come. Deliver the frames that are on their way, and, once, what a paced source
-	 * that does not wait has by now; what is due and not delivered then is missed. Set until ended. */
+	/* in: the stop has come. Deliver the frames that are on their way, and what a paced source that
+	 * does not wait had when this was first set: what finds no slab is missed, and nothing comes due
+	 * any more. Set until ended. */
 	bool drain;
 	bool ended;         /* out: no frame will ever come from this queue again */
 	uint64_t seq_floor; /* out: whatever this queue returns from now on has seq >= this */

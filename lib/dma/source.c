@@ -269,6 +269,8 @@ static uint64_t find_due(struct dip_source *s, uint16_t queue, unsigned int coun
 	struct dip_dma_counters *c = &s->counters[queue];
 	uint64_t due = dip_schedule_due(s, queue, now), head = next_seq(s);
 
+	if (s->queues[queue].stopping)
+		due = RTE_MIN(due, s->queues[queue].due_at_stop);
 	if (head >= due)
 		return 0;
 	if (dip_faults_have(s->faults, DIP_FAULT_DEAD)) {
@@ -318,21 +320,39 @@ static unsigned int take(
 	return 0;
 }
 
-/* The first poll of a queue after a stop still gets what a camera delivered before it. */
+/* After a stop a queue still gets what a camera delivered before it. */
 static bool may_take(const struct dip_source *s, const struct dip_dma_poll *poll)
 {
 	return !dip_source_failed(s) &&
 	       (!poll->drain || (!waits(s) && !s->queues[poll->queue].drained));
 }
 
-/* At a stop, of frames that have come due nobody will take those that are left. */
-static void lose_rest(struct dip_source *s, uint16_t queue)
+static void note_stop(struct dip_source *s, const struct dip_dma_poll *poll)
 {
-	struct dip_dma_counters *c = &s->counters[queue];
-	uint64_t due = find_due(s, queue, 1, rte_rdtsc()), first;
+	struct dip_queue *q = &s->queues[poll->queue];
 
-	if (due > next_seq(s))
-		dip_count(&c->missed, claim(s, c, due, UINT64_MAX, &first));
+	if (poll->drain && !q->stopping)
+		q->due_at_stop = dip_schedule_due(s, poll->queue, rte_rdtsc());
+	q->stopping = poll->drain;
+	q->drained = q->drained && poll->drain;
+}
+
+/* Begin to take what is due, up to count frames. Returns those that are there at once. */
+static unsigned int poll_due(struct dip_source *s, const struct dip_dma_poll *poll,
+	struct dip_frame **frames, unsigned int count)
+{
+	struct dip_queue *q = &s->queues[poll->queue];
+	bool may = may_take(s, poll);
+	/* Transfers are begun however many frames have landed: the mover is not to wait. */
+	unsigned int room = s->mover != NULL ? dip_flights_room(s, poll->queue) : count, n = 0;
+	uint64_t head = next_seq(s);
+
+	if (may && room > 0)
+		n = take(s, poll->queue, frames, RTE_MIN(room, TAKE_MAX));
+	/* At a stop: that was the last one. */
+	if (poll->drain && (!may || (room > 0 && next_seq(s) == head)))
+		q->drained = true;
+	return n;
 }
 
 /* What the poll says about the future, before anything is taken. */
@@ -364,6 +384,7 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	if (count == 0 || s->queues == NULL)
 		return 0;
 	q = &s->queues[poll->queue];
+	note_stop(s, poll);
 	foretell(s, poll);
 	if (q->again != NULL) {
 		frames[n++] = q->again;
@@ -372,16 +393,7 @@ int dip_source_dequeue(struct rte_rawdev *dev, struct rte_rawdev_buf **bufs, uns
 	}
 	if (s->mover != NULL)
 		n += dip_flights_land(s, poll->queue, frames + n, count - n);
-	if (may_take(s, poll)) {
-		/* Transfers are begun however many frames have landed: the mover is not to wait. */
-		unsigned int room = s->mover != NULL ? dip_flights_room(s, poll->queue) : count - n;
-
-		if (room > 0)
-			n += take(s, poll->queue, frames + n, RTE_MIN(room, TAKE_MAX));
-	}
-	if (poll->drain && may_take(s, poll))
-		lose_rest(s, poll->queue);
-	q->drained = poll->drain;
+	n += poll_due(s, poll, frames + n, count - n);
 	stamp_utc(s, poll->queue, frames + twice, n - twice);
 	for (unsigned int i = 0; i < n; i++)
 		bufs[i]->buf_addr = frames[i];

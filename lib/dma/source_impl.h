@@ -44,7 +44,9 @@ struct dip_flight {
 /* One queue's, touched by its thread alone. */
 struct dip_queue {
 	struct dip_frame *again; /* a duplicate to be delivered with the next poll */
-	bool drained;            /* it was polled since the stop */
+	bool stopping;           /* it was polled since the stop */
+	bool drained;            /* of what was due then, nothing is left for it */
+	uint64_t due_at_stop;    /* frames below this number were due then */
 	struct dip_fault_state faults;
 	/* In order of seq: flight[first % DIP_FLIGHTS] .. flight[(last - 1) % DIP_FLIGHTS]. */
 	uint32_t first, last;

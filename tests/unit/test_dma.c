@@ -745,32 +745,36 @@ static void test_missed_at_the_end(void **state)
 	close_device(&r);
 }
 
-/* A stop after 100 frames have come due: what is not delivered with the next poll is missed, unless the
- * source waits; after that nothing comes due. */
+/* A stop after some frames have come due: the next polls deliver all of them, unless the source waits; after
+ * that nothing comes due. */
 static void test_due_at_a_stop(void **state)
 {
-	struct dip_frame *frames[BURST];
+	struct dip_frame *frames[SLABS];
 
 	(void)state;
 	for (int block = 0; block < 2; block++) {
 		struct dip_dma_conf conf = {.fps = 10000, .block = block};
 		struct dip_dma_poll poll = {.queue = 0, .drain = true};
+		unsigned int n = 0;
 		uint64_t due;
 		struct rig r;
-		int n;
 
 		open_started(&r, "dma_null0", "", &conf);
-		wait_until_due(&r, rte_rdtsc(), 100, conf.fps);
-		n = dequeue(&r, &poll, frames, BURST);
+		wait_until_due(&r, rte_rdtsc(), BURST + 3, conf.fps);
+		n += dequeue(&r, &poll, frames, BURST);
+		wait_until_due(&r, rte_rdtsc(), SLABS + 1, conf.fps);
+		while (!poll.ended && n < SLABS)
+			n += dequeue(&r, &poll, frames + n, RTE_MIN(BURST, SLABS - n));
 		due = *dip_dma_next_seq(r.id);
-		assert_int_equal(n, block ? 0 : BURST);
 		assert_int_equal(xstat(&r, "frames"), n);
 		assert_int_equal(xstat(&r, "missed"), due - n);
-		assert_true(block ? due == 0 : due >= 100);
+		if (block)
+			assert_int_equal(due, 0);
+		else /* on a busy machine more may have come due before the stop */
+			assert_true(n >= BURST + 3 && (n == due || n == SLABS));
 		while (n > 0)
 			dip_frame_put(frames[--n]);
 		assert_int_equal(dequeue(&r, &poll, frames, BURST), 0);
-		assert_true(poll.ended);
 		assert_int_equal(*dip_dma_next_seq(r.id), due);
 		close_device(&r);
 	}
