@@ -320,10 +320,7 @@ static int configure_source(struct pipeline *p, uint64_t limit, struct dip_error
 		return dip_fail(
 			err, -ret, "the source refuses its configuration: %s", strerror(-ret));
 	info.dev_private = &p->info;
-	ret = rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
-	if (p->info.uncached && p->detector->ops->expect_uncached != NULL)
-		p->detector->ops->expect_uncached(p->detector);
-	return ret;
+	return rte_rawdev_info_get(p->dev_id, &info, sizeof(p->info));
 }
 
 int build_parts(struct pipeline *p, uint64_t limit, const char *suffix, struct dip_error *err)
@@ -337,6 +334,8 @@ int build_parts(struct pipeline *p, uint64_t limit, const char *suffix, struct d
 		ret = create_backlog(p, err);
 	if (ret == 0)
 		ret = configure_source(p, limit, err);
+	if (ret == 0 && p->info.uncached && p->detector->ops->expect_uncached != NULL)
+		p->detector->ops->expect_uncached(p->detector);
 	if (ret == 0 && archiving(p->settings))
 		ret = create_ring("arch", p->source, plan.arch_ring,
 			dequeue_flags(p, 1) | (p->placement.lanes == 1 ? RING_F_SP_ENQ : 0),
