@@ -53,17 +53,33 @@ def shim():
     return path
 
 
+def failing(of, call, n, said):
+    """The environment of a program whose n-th call fails."""
+    return {**os.environ, "LD_PRELOAD": str(shim()), "FAIL_CALL": call, "FAIL_OF": of,
+            "FAIL_NTH": str(n), "FAIL_SAID": str(said),
+            "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
+
+
+def calls_in(said):
+    """How many calls counted, or None when one failed."""
+    text = said.read_text(encoding="ascii") if said.exists() else ""
+    said.unlink(missing_ok=True)
+    return int(text) if text not in ("", "-") else None
+
+
+def to_fail(calls, few):
+    """Which of them fail: all in the long form and where there are few, else a sample."""
+    if proof.long_form() or calls <= few:
+        return list(range(1, calls + 1))
+    return sorted({1, calls, random.Random(calls).randrange(2, calls)})
+
+
 def run_failing(dip, scene, of, call, n, sets):
     """One run. Returns (run, calls that counted or None when one failed)."""
     said = dip.folder / "said"
-    env = {**os.environ, "LD_PRELOAD": str(shim()), "FAIL_CALL": call, "FAIL_OF": of,
-           "FAIL_NTH": str(n), "FAIL_SAID": str(said),
-           "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
-    run = dip.start(scene.folder, SECONDS, sets=sets, options={"env": env})
+    run = dip.start(scene.folder, SECONDS, sets=sets, options={"env": failing(of, call, n, said)})
     run.finish(USUAL_S)
-    text = said.read_text(encoding="ascii") if said.exists() else ""
-    said.unlink(missing_ok=True)
-    return run, int(text) if text not in ("", "-") else None
+    return run, calls_in(said)
 
 
 def check_kept(run, scene):
@@ -127,9 +143,7 @@ def test_the_nth_call_fails(dip, scene, of, call):
     clear(dip)
     if calls == 0:
         pytest.skip(f"{of} makes no such call")
-    numbers = list(range(1, calls + 1))
-    if not proof.long_form() and calls > 8:  # fewer are each of another kind
-        numbers = sorted({1, calls, random.Random(calls).randrange(2, calls)})
+    numbers = to_fail(calls, few=8)  # so few are each of another kind
     ends = {0: 0, 1: 0, 2: 0}
     for n in numbers:
         run, left = run_failing(dip, scene, of, call, n, sets)

@@ -3,19 +3,16 @@
 crash, by itself: as without a failure where there is another way, or with 1 or 2 and a line that says
 what failed. The archive is as it was, or as the command makes it, never in between."""
 
-import os
-import random
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-import harness
 import proof
 from test_archive_tool import bytes_of, index_of, make_records, tool, tool_path, write_segment
+from test_nth_call import calls_in, failing, to_fail
 
 pytestmark = [pytest.mark.calls,
               pytest.mark.skipif(tool_path() is None, reason="there is no dma-image-archive")]
@@ -51,16 +48,11 @@ def run_failing(folder, command, call, n):
     when one failed)."""
     shutil.rmtree(folder, ignore_errors=True)
     make_run(folder)
-    shim = Path(harness.program()).parents[1] / "tests/calls/libfail_call.so"
-    env = {**os.environ, "LD_PRELOAD": str(shim), "FAIL_CALL": call, "FAIL_OF": "program",
-           "FAIL_NTH": str(n), "FAIL_SAID": str(folder / "said"),
-           "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":verify_asan_link_order=0"}
-    done = subprocess.run([tool_path(), *COMMANDS[command]], cwd=folder, env=env, capture_output=True,
-                          text=True, errors="replace", check=False, timeout=20)
     said = folder / "said"
-    text = said.read_text(encoding="ascii") if said.exists() else ""
-    said.unlink(missing_ok=True)
-    return done.returncode, done.stderr, int(text) if text not in ("", "-") else None
+    done = subprocess.run([tool_path(), *COMMANDS[command]], cwd=folder,
+                          env=failing("program", call, n, said), capture_output=True, text=True,
+                          errors="replace", check=False, timeout=20)
+    return done.returncode, done.stderr, calls_in(said)
 
 
 def segments_of(run):
@@ -98,9 +90,7 @@ def test_the_nth_call_fails(command, call, tmp_path):
     assert clean in (0, 1) and calls is not None
     if calls == 0:
         pytest.skip(f"{command} makes no such call")
-    numbers = list(range(1, calls + 1))
-    if not proof.long_form() and calls > 3:
-        numbers = sorted({1, calls, random.Random(calls).randrange(2, calls)})
+    numbers = to_fail(calls, few=3)
     failed = 0
     for n in numbers:
         status, stderr, _ = run_failing(tmp_path / "run", command, call, n)

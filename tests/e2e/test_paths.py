@@ -76,13 +76,17 @@ def test_all_of_it_where_nothing_is_forbidden(dip, scene, prefix):
     assert not lines
 
 
-def test_io_uring_forbidden(dip, scene, prefix):
+def start_refusing(dip, scene, prefix, call, error):
+    """A run whose calls of one kind all fail."""
     # -DDD: the program itself is the child; strace has a session of its own.
-    argv = [*strace_command(), "-DDD", "-f", "-qq", "-o", os.devnull, "-e",
-            "trace=io_uring_setup", "-e", "inject=io_uring_setup:error=EPERM",
-            *dip.command(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix),
-                         sets=scene.sets(**LIVE))]
-    run = dip.start(argv=argv)
+    return dip.start(argv=[
+        *strace_command(), "-DDD", "-f", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e",
+        f"inject={call}:error={error}",
+        *dip.command(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix), sets=scene.sets(**LIVE))])
+
+
+def test_io_uring_forbidden(dip, scene, prefix):
+    run = start_refusing(dip, scene, prefix, "io_uring_setup", "EPERM")
     told, lines = look_and_stop(dip, run, scene, Client(prefix, run.pid), ANY_LINE)
     assert told["backend"] == "pwrite"
     assert not told["registered_buffers"] and not told["registered_files"]
@@ -91,11 +95,7 @@ def test_io_uring_forbidden(dip, scene, prefix):
 
 def test_nothing_to_be_registered(dip, scene, prefix):
     """io_uring all the same, of buffers and files that the kernel looks up at each write."""
-    argv = [*strace_command(), "-DDD", "-f", "-qq", "-o", os.devnull, "-e",
-            "trace=io_uring_register", "-e", "inject=io_uring_register:error=ENOMEM",
-            *dip.command(scene.folder, 0, eal_args=harness.eal(2, prefix=prefix),
-                         sets=scene.sets(**LIVE))]
-    run = dip.start(argv=argv)
+    run = start_refusing(dip, scene, prefix, "io_uring_register", "ENOMEM")
     told, lines = look_and_stop(dip, run, scene, Client(prefix, run.pid), ANY_LINE)
     if told["backend"] != "uring":
         pytest.skip("io_uring is not to be had on this machine")
