@@ -34,7 +34,8 @@ static uint64_t percentile(const uint64_t *bucket, uint64_t count, double share,
 }
 
 /* Copy it; was nothing recorded meanwhile? The sum comes first: a value that is in it is in its bucket
- * by then, and so shows as one bucket too many until it is counted. */
+ * by then, and so shows as one bucket too many until it is counted. It comes last as well: a maximum
+ * is in the sum by the time that it is seen. */
 static bool try_copy(const struct dip_histogram *h, struct dip_histogram *copy)
 {
 	uint64_t values = 0;
@@ -46,11 +47,12 @@ static bool try_copy(const struct dip_histogram *h, struct dip_histogram *copy)
 		values += copy->bucket[i];
 	}
 	copy->max.source = h->max.source;
-	copy->max.ever = dip_read(&h->max.ever);
+	copy->max.ever = __atomic_load_n(&h->max.ever, __ATOMIC_ACQUIRE);
 	copy->max.window = __atomic_load_n(&h->max.window, __ATOMIC_ACQUIRE);
 	copy->max.value = dip_read(&h->max.value);
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return values == copy->count && copy->count == dip_read(&h->count);
+	return values == copy->count && copy->sum == dip_read(&h->sum) &&
+	       copy->count == dip_read(&h->count);
 }
 
 void dip_histogram_copy(const struct dip_histogram *h, struct dip_histogram *copy)

@@ -30,7 +30,7 @@ static inline void dip_peak_record(struct dip_peak *p, uint64_t value)
 	uint64_t window = dip_peak_window_of(p->source);
 
 	if (value > p->ever)
-		__atomic_store_n(&p->ever, value, __ATOMIC_RELAXED);
+		__atomic_store_n(&p->ever, value, __ATOMIC_RELEASE);
 	if (window == p->window && value <= p->value)
 		return;
 	__atomic_store_n(&p->value, value, __ATOMIC_RELAXED);

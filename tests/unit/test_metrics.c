@@ -425,13 +425,13 @@ static void test_value_between_two_windows(void **state)
 static struct dip_histogram moving;
 static bool halt; /* atomic */
 
-/* Ever new values, all over the buckets, with pauses as between frames. */
+/* Ever new values, all over the buckets, with pauses as between frames: many times what a copy takes. */
 static void *record_on_and_on(void *arg)
 {
 	(void)arg;
 	for (uint64_t i = 1; !__atomic_load_n(&halt, __ATOMIC_RELAXED); i++) {
 		dip_histogram_record(&moving, i << i % 20);
-		for (volatile int pause = 0; pause < 300; pause++)
+		for (volatile int pause = 0; pause < 5000; pause++)
 			;
 	}
 	return NULL;
