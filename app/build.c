@@ -208,14 +208,15 @@ static int create_process(struct pipeline *p, unsigned int i, struct dip_error *
 	return ret < 0 ? dip_fail(err, -ret, "processor: out of memory") : 0;
 }
 
-static const char *usual_backend(const struct settings *s)
+const char *build_backend(const struct settings *s, struct dip_io_delay *delay)
 {
-	return s->arch.use_io_uring ? "uring" : "pwrite";
-}
+	const char *usual = s->arch.use_io_uring ? "uring" : "pwrite";
 
-static const char *backend(const struct settings *s)
-{
-	return strcmp(s->arch.backend, "auto") != 0 ? s->arch.backend : usual_backend(s);
+	*delay = (struct dip_io_delay){.over = usual,
+		.delay_ns = s->arch.delay_us * 1000,
+		.stall_write = s->arch.stall_write,
+		.stall_ns = s->arch.stall_ms * 1000000};
+	return strcmp(s->arch.backend, "auto") != 0 ? s->arch.backend : usual;
 }
 
 static int create_archiver(
@@ -237,11 +238,6 @@ static int create_archiver(
 			},
 		.ring = p->arch_ring,
 		.pool = p->pool,
-		.backend = backend(s),
-		.delay = {.over = usual_backend(s),
-			.delay_ns = s->arch.delay_us * 1000,
-			.stall_write = s->arch.stall_write,
-			.stall_ns = s->arch.stall_ms * 1000000},
 		.depth = s->arch.uring_qd,
 		.max_inflight = plan->arch_inflight,
 		.gather_bytes = s->arch.io_buffer_bytes,
@@ -251,6 +247,7 @@ static int create_archiver(
 		.sidecar = s->arch.hdf5,
 	};
 
+	conf.backend = build_backend(s, &conf.delay);
 	snprintf(conf.segment.dir, sizeof(conf.segment.dir), "%s", p->outputs.archive);
 	snprintf(
 		conf.segment.prefix, sizeof(conf.segment.prefix), "%s", s->arch.arch_output_prefix);

@@ -9,8 +9,13 @@
 /* Ask the source for its frames; lay out the sites, compute the threshold, choose the kernel. */
 int build_decision(struct pipeline *pipeline, struct dip_error *err);
 
-/* Decide which poller of all pipelines runs on which lcore. */
-int build_placement(struct pipeline *pipelines, unsigned int count, struct dip_error *err);
+/* The name of the archive's back end, and what it is to do to another one. */
+const char *build_backend(const struct settings *settings, struct dip_io_delay *delay);
+
+/* Decide which poller of all pipelines runs on which lcore. archives: so many workers, the last ones, are
+ * there for archives alone. */
+int build_placement(struct pipeline *pipelines, unsigned int count, unsigned int archives,
+	struct dip_error *err);
 
 /* Pool, rings, output files and pollers. suffix: of the outputs' names, or NULL. */
 int build_parts(

@@ -126,7 +126,17 @@ static int list_workers(
 	return 0;
 }
 
-int build_placement(struct pipeline *pipelines, unsigned int count, struct dip_error *err)
+/* Will the lcore that archives be kept from deciding? */
+static bool archive_waits(const struct settings *settings)
+{
+	struct dip_io_delay delay;
+	const char *backend = build_backend(settings, &delay);
+
+	return dip_io_waits(backend, &delay);
+}
+
+int build_placement(struct pipeline *pipelines, unsigned int count, unsigned int archives,
+	struct dip_error *err)
 {
 	const struct settings *settings = pipelines[0].settings;
 	unsigned int workers[RTE_MAX_LCORE], max_queues[DIP_SOURCES], lane = 0, processor = 0;
@@ -138,6 +148,8 @@ int build_placement(struct pipeline *pipelines, unsigned int count, struct dip_e
 		.sources = count,
 		.max_queues = max_queues,
 		.archiving = settings->main.nth_archive > 0,
+		.archives = archives,
+		.archive_waits = settings->main.nth_archive > 0 && archive_waits(settings),
 	};
 
 	/* All lanes together are DIP_LANES at most. */

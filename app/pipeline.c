@@ -45,18 +45,20 @@ int pipelines_create(struct pipeline *p, const struct settings *settings,
 	const struct pipeline_conf *conf, unsigned int count, struct dip_error *err)
 {
 	const char *suffix;
-	unsigned int i;
+	unsigned int i, archives = 0;
 	int ret = 0;
 
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		init(&p[i], settings, &conf[i], i);
+		archives += conf[i].archive_lcore;
+	}
 	for (i = 0; ret == 0 && i < count; i++) {
 		ret = build_decision(&p[i], err);
 		if (ret < 0)
 			say_whose(&p[i], count, err);
 	}
 	if (ret == 0)
-		ret = build_placement(p, count, err);
+		ret = build_placement(p, count, archives, err);
 	for (i = 0; ret == 0 && i < count; i++) {
 		suffix = count > 1 ? p[i].device : NULL;
 		ret = build_parts(&p[i], conf[i].limit, suffix, err);

@@ -47,6 +47,7 @@ struct pipeline_conf {
 	const char *device; /* its name */
 	uint16_t dev_id;
 	uint64_t limit; /* it ends after so many frames; 0: no limit */
+	bool archive_lcore; /* one of the last workers is there for its archive alone */
 };
 
 /* Check the settings against the sources and build everything, pipelines[i] of conf[i], the output

@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <rte_common.h>
+
 #include "lcore_list.h"
 
 /* --- automatic placement --- */
@@ -169,16 +171,30 @@ static int read_named(const struct placement_request *r, struct named *named, st
 	return 0;
 }
 
-/* Lcores for archives alone: one for each source, if that many are left when each source has the least
- * that it needs; the last ones, which the results have not been given. */
+/* The lcores that each source needs before one is spared for its archive. */
+static unsigned int needed(const struct placement_request *r)
+{
+	bool split = strcmp(r->settings->lcores.layout, "split") == 0;
+	bool one = !split && (r->archive_waits || r->settings->proc.worker_threads == 1);
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < r->sources; i++)
+		n += one || (!split && r->max_queues[i] == 1) ? 1 : 2;
+	return n;
+}
+
+/* Lcores for archives alone: one for each source, if that many are left; the last ones, which the
+ * results have not been given. */
 static struct lcore_list archive_lcores(
 	const struct placement_request *r, const struct lcore_list *free)
 {
-	unsigned int least = strcmp(r->settings->lcores.layout, "split") == 0 ? 2 : 1, n = 0;
+	unsigned int least = needed(r), n = RTE_MIN(r->archives, free->n);
 	struct lcore_list l = {.n = 0};
 
-	if (r->archiving && r->worker_count > least * r->sources)
-		n = at_most(r->sources, r->worker_count - least * r->sources);
+	if (!r->archiving)
+		n = 0;
+	else if (n == 0 && free->n > least)
+		n = at_most(r->sources, free->n - least);
 	for (unsigned int i = free->n - n; i < free->n; i++)
 		l.id[l.n++] = free->id[i];
 	return l;

@@ -12,16 +12,17 @@
  * while it is still in that core's cache.
  *
  *	workers          1             2              3 and more
- *	fused (auto)     all on it     I+P | A        I+P | I+P | ... | A
+ *	fused (auto)     all on it     I+P | I+P+A    I+P | I+P | ... | A
  *	split            all on it     I | P+A        I | P | ... | A
  *
- * Without archiving the last lcore is one more I+P or P. Results are written by the main lcore;
- * when that is the only one, it does everything.
+ * Two lcores decide before one archives alone: a frame that comes while one of them is kept from running
+ * is taken by the other. Where one is enough (proc.worker_threads = 1, a source of one queue), or the
+ * archive waits for each write (pwrite), the second one only archives. Without archiving the last lcore is one more I+P or P. Results are written by the main
+ * lcore; when that is the only one, it does everything.
  *
  * Several sources: each gets its part of the workers, laid out like that, and its own lcore for the
- * archive as far as there are lcores beyond the least that each source needs (1, split: 2). With fewer
- * workers than sources they take turns on them. Lcores that the configuration names are dealt out
- * in the same way. */
+ * archive as far as there are lcores beyond those that decide first. With fewer workers than sources
+ * they take turns on them. Lcores that the configuration names are dealt out in the same way. */
 struct placement {
 	unsigned int lanes;
 	unsigned int ingest[PLACEMENT_MAX]; /* lcore of each lane */
@@ -40,6 +41,8 @@ struct placement_request {
 	unsigned int sources;           /* 1 and more */
 	const unsigned int *max_queues; /* of each source */
 	int archiving;
+	int archive_waits;     /* whoever archives waits for the disk, and is to do nothing else if it can be */
+	unsigned int archives; /* so many workers, the last ones, only archive, when none is named */
 };
 
 /* Place everything, out[i] of source i. Errors name the lcores.* key: an lcore that does not exist, one named twice

@@ -28,3 +28,17 @@ void dip_io_list(FILE *out)
 	STAILQ_FOREACH (ops, &backends, next)
 		fprintf(out, "  %s\n", ops->name);
 }
+
+bool dip_io_waits(const char *name, const struct dip_io_delay *delay)
+{
+	const struct dip_io_ops *ops = dip_io_find(name);
+	struct dip_io_conf conf = {.depth = 1, .delay = *delay};
+	struct dip_io_info info = {0};
+	struct dip_error err;
+	struct dip_io *io;
+
+	if (ops == NULL || ops->open(&conf, &io, &info, &err) < 0)
+		return true;
+	ops->close(io);
+	return info.waits;
+}

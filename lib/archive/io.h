@@ -45,6 +45,7 @@ struct dip_io_conf {
 /* What an instance found possible. */
 struct dip_io_info {
 	bool registered_buffers, registered_files;
+	bool waits; /* submit returns only when the disk has ended the requests */
 	char note[192]; /* one line about what was not possible, or "" */
 };
 
@@ -76,6 +77,10 @@ struct dip_io_ops {
 void dip_io_register(struct dip_io_ops *ops);
 const struct dip_io_ops *dip_io_find(const char *name); /* NULL: no such */
 void dip_io_list(FILE *out);                            /* a line each */
+
+/* Will an archive that is given this back end wait for the disk when it submits? Opens the back end to see;
+ * one that cannot be opened here is replaced by pwrite, which does wait. Any thread. */
+bool dip_io_waits(const char *name, const struct dip_io_delay *delay);
 
 #define DIP_IO_REGISTER(ops)                                                                       \
 	static void __attribute__((constructor)) ops##_register(void)                              \

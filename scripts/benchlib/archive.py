@@ -103,6 +103,10 @@ def settings(shape, checksum):
             f"arch.checksum={str(checksum).lower()}", *(small_grid() if shape.height < 300 else [])]
 
 
+# Of two lcores the second one only archives.
+APART = ["lcores.ingest=1", "lcores.process=1", "lcores.archive=2"]
+
+
 def settle():
     """What others wrote, and the freeing of what we wrote, shall not disturb the next run."""
     os.sync()
@@ -186,6 +190,7 @@ def _runs(options, shape, folder):
     """By name. On one lcore, so that a CPU is left for the disk as there is beside fio; what the
     archiver takes is measured on an lcore of its own."""
     name, one, two = f"archive {shape_name(shape)}", cpus(options)[:2][-1:], cpus(options)[:2]
+    own = APART if len(two) > 1 else []
     blocks = 0  # that the program writes between two syncs
 
     def program_synced():
@@ -206,9 +211,10 @@ def _runs(options, shape, folder):
     runs["program, synced"], runs["fio, synced"] = program_synced, fio_synced
     if shape.cpu_us is not None:
         runs["own lcore"] = lambda: _program_run(
-            options, f"{name}, own lcore", shape, folder, two, _unsynced(options))
+            options, f"{name}, own lcore", shape, folder, two, [*own, *_unsynced(options)])
         runs["no checksum"] = lambda: _program_run(
-            options, f"{name}, no checksum", shape, folder, two, _unsynced(options), False)
+            options, f"{name}, no checksum", shape, folder, two, [*own, *_unsynced(options)],
+            False)
     return runs
 
 

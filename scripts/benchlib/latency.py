@@ -44,8 +44,9 @@ def _run(options, name, settings, source, folder, watch=None):
 
 
 BUSY = ["lcores.idle=busy"]
-# Both lcores decide, and the second one archives as well.
-BOTH = ["main.nth_archive=1", "lcores.ingest=1,2", "lcores.process=1,2", "lcores.archive=2"]
+ARCHIVING = ["main.nth_archive=1"]
+# One lcore decides, and the other one does nothing but archive.
+APART = [*ARCHIVING, "lcores.ingest=1", "lcores.process=1", "lcores.archive=2"]
 
 
 def _paced(options, name, more, source, folder, watch=None):
@@ -100,7 +101,7 @@ def _lossless(options, source, folder, unpaced):
 
 
 LATENCIES = {"alone": "arrival to result", "archiving": "arrival to result, archiving all",
-             "both": "the same, the archiver's lcore decides too",
+             "apart": "the same, one lcore only archives",
              "sleeping": "arrival to result, sleeping"}
 
 
@@ -116,15 +117,14 @@ def run(options):
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="bench-") as folder:
         source = simulated_frames(options, folder)
         cpu = cpus(options)[0]
-        both = {"both": lambda: _paced(options, "both decide", [*BUSY, *BOTH], source, folder)}
+        apart = {"apart": lambda: _paced(options, "one archives", [*BUSY, *APART], source, folder)}
         results = alternate({
             "kernel": lambda: run_json("detect, cold", [_detect(options), cpu, "auto", "0.02", 5,
                                                         "boxes-cold"])["cases"]["boxes-cold"]["ns"],
             "gaps": lambda: limit(options, "gaps", cpu),
             "alone": lambda: _paced(options, "alone", [*BUSY, "main.nth_archive=0"], source, folder),
-            "archiving": lambda: _paced(options, "archiving", [*BUSY, "main.nth_archive=1"], source,
-                                        folder),
-            **(both if len(cpus(options)) > 1 else {}),
+            "archiving": lambda: _paced(options, "archiving", [*BUSY, *ARCHIVING], source, folder),
+            **(apart if len(cpus(options)) > 1 else {}),
             "sleeping": lambda: _sleeping(options, source, folder),
             "unpaced": lambda: _run(options, "unpaced", [*UNPACED, *TENTH], source,
                                     folder)["stats"]["proc_fps"],

@@ -295,7 +295,7 @@ def test_the_figures_of_the_latency(tmp_path):
     assert 0 <= figures["cpu"]["median"] < 0.1 and figures["cpu bar"]["passed"]
     assert figures["sleeping"]["p50"]["median"] == 4
     if len(harness.cpus()) > 1:
-        assert figures["both"]["p99"]["median"] == 9
+        assert figures["apart"]["p99"]["median"] == 9
     # It loses frames at more than 0.8 of its rate: found to a part in 32.
     assert 0.8 - 1 / 32 <= figures["lossless"]["median"] <= 0.8
     assert figures["lossless bar"]["passed"]

@@ -52,6 +52,17 @@ def test_automatic_placement(dip, scene, workers):
         assert count(run, role) >= 1, roles(run)
 
 
+def test_two_workers_decide_before_one_only_archives(dip, scene):
+    """One that is enough is left alone with it, and an archive that waits for each write is."""
+    for more, expected in (({}, ["ingest+process", "ingest+process+archive"]),
+                           ({"proc.worker_threads": 1}, ["ingest+process", "archive"]),
+                           ({"arch.use_io_uring": False}, ["ingest+process", "archive"])):
+        run = dip.run(scene.folder, 0.3, eal_args=harness.eal(2), sets=scene.sets(**FAST, **{
+            "main.overrun": "block", **more}))
+        check_lossless(run, scene, nth=3)
+        assert [roles(run)[lcore] for lcore in (1, 2)] == expected
+
+
 @pytest.mark.parametrize("workers,drain", [(0, True), (0, False), (1, True)])
 def test_one_lcore_drops_and_drains(dip, scene, workers, drain):
     """Run to completion: the sinks get their turn although the source never rests."""
@@ -139,7 +150,7 @@ def affinities(run):
 def test_nothing_else_runs_where_frames_are_decided(dip, scene, workers):
     """Another lcore archives, or the same one; the rest keeps off the one that decides."""
     run = dip.start(scene.folder, 0, eal_args=harness.eal(workers), sets=scene.sets(**{
-        "main.nth_archive": 1, "lcores.idle": "busy"}))
+        "main.nth_archive": 1, "lcores.idle": "busy", "proc.worker_threads": 1}))
     dip.wait_for_results(run)
     may = affinities(run)
     dip.stop(run)

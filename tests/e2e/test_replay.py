@@ -237,9 +237,10 @@ def test_gaps_as_they_were(dip):
 
 @pytest.mark.parametrize("nth", [1, 4])
 def test_over_and_over(dip, nth):
-    """Numbers go on rising, with the step of the run."""
-    original = live(dip, 40, main__nth_archive=nth)
-    run = replay(dip, original.archive(), 0.5, dma__loop_frames=True, main__nth_archive=1)
+    """Numbers go on rising, with the step of the run, and so do moments, where one lcore takes all."""
+    original = live(dip, 40, main__nth_archive=nth, proc__worker_threads=1)
+    run = replay(dip, original.archive(), 0.5, dma__loop_frames=True, main__nth_archive=1,
+                 proc__worker_threads=1)
     assert run.stats["dma_frames"] > 100
     seqs = np.array(sorted(lines(run)))
     assert np.array_equal(seqs, np.arange(len(seqs)) * nth)
@@ -266,8 +267,9 @@ def test_spacing(dip, speed):
 @pytest.mark.parametrize("index", [True, False])
 def test_raw_run(dip, index):
     """Its numbers are in its index; it knows no moments, so that main.fps paces it."""
+    # Without an index only the order tells the numbers: that of one lcore.
     original = live(dip, 150, arch__format="raw", arch__make_index=index,
-                    faults="lost@9" if index else None)
+                    faults="lost@9" if index else None, proc__worker_threads=2 if index else 1)
     run = replay(dip, original.archive(), width=64, height=48)
     assert run.results().read_bytes() == original.results().read_bytes()
     run = replay(dip, original.archive(), width=64, height=48, dma__pace_frames=True,

@@ -72,7 +72,7 @@ def test_lost_with_a_probability_twice_the_same(dip, scene):
     runs = [run_with(dip, scene, faults) for faults in
             ("lost~0.1+seed:4", "lost~0.1+seed:4", "lost~0.1+seed:5")]
     due = min(run.due() for run in runs)  # fewer where a busy machine is behind at the end
-    seqs = [seqs[seqs < due] for seqs in (check_results(run, scene) for run in runs)]
+    seqs = [kept[kept < due] for kept in (check_results(run, scene) for run in runs)]
     assert 0.8 * due < len(seqs[0]) < 0.975 * due and due > 350
     assert np.array_equal(seqs[0], seqs[1]) and not np.array_equal(seqs[0], seqs[2])
 

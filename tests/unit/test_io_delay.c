@@ -151,12 +151,28 @@ static void what_is_not_there_is_replaced(void **state)
 	end();
 }
 
+/* Told in advance: pwrite waits, io_uring does not, and what is not there is replaced by pwrite. */
+static void who_waits(void **state)
+{
+	struct dip_io_delay over_uring = {.over = "uring"}, over_pwrite = {.over = "pwrite"};
+
+	(void)state;
+	assert_true(dip_io_waits("pwrite", &over_uring));
+	assert_true(dip_io_waits("none", &over_uring));
+	assert_true(dip_io_waits("delay", &over_pwrite));
+	begin(over_uring);
+	assert_int_equal(dip_io_waits("delay", &over_uring), t.info.waits);
+	assert_int_equal(dip_io_waits("uring", &over_pwrite), t.info.note[0] != '\0');
+	end();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_write_is_late),
 		cmocka_unit_test(a_stall_comes_once),
 		cmocka_unit_test(what_is_not_there_is_replaced),
+		cmocka_unit_test(who_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

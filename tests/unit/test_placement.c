@@ -91,7 +91,7 @@ static void test_fused(void **state)
 		is(0, 0, "0:0 | 0 | 0");
 		is(1, 1, "1:1 | 1 | 0");
 		is(1, 0, "1:1 | 1 | 0");
-		is(2, 1, "1:1 | 2 | 0");
+		is(2, 1, "1:1 2:2 | 2 | 0");
 		is(2, 0, "1:1 2:2 | 2 | 0");
 		is(3, 1, "1:1 2:2 | 3 | 0");
 		is(3, 0, "1:1 2:2 3:3 | 3 | 0");
@@ -134,6 +134,7 @@ static void test_worker_threads(void **state)
 	is(0, 1, "0:0 | 0 | 0");
 	is(4, 1, "1:1 | 4 | 0");
 	is(4, 0, "1:1 | 4 | 0");
+	is(2, 1, "1:1 | 2 | 0"); /* nothing is left to decide on the other one */
 	settings.proc.worker_threads = 2;
 	is(1, 1, "1:1 | 1 | 0");
 	is(3, 1, "1:1 2:2 | 3 | 0");
@@ -153,6 +154,8 @@ static void test_few_queues(void **state)
 	(void)state;
 	assert_int_equal(place_on(8, 1, 3), 0);
 	assert_string_equal(told(), "1:1 2:2 3:3 | 8 | 0");
+	assert_int_equal(place_on(2, 1, 1), 0);
+	assert_string_equal(told(), "1:1 | 2 | 0");
 	assert_int_equal(place_on(8, 1, 1), 0);
 	assert_string_equal(told(), "1:1 | 8 | 0");
 	settings.lcores.layout = "split";
@@ -180,6 +183,8 @@ static void test_named_results_are_left_free(void **state)
 	(void)state;
 	settings.lcores.results = "2";
 	is(4, 1, "1:1 3:3 | 4 | 2");
+	is(3, 1, "1:1 3:3 | 3 | 2");
+	is(2, 1, "1:1 | 1 | 2");
 	settings.lcores.exclusive = "2";
 	is(4, 1, "1:1 3:3 | 4 | 2");
 }
@@ -188,6 +193,7 @@ static void test_named(void **state)
 {
 	(void)state;
 	settings.lcores.ingest = "1";
+	is(2, 1, "1:1 | 2 | 0");
 	is(4, 1, "1:1 | 4 | 0");
 	settings.lcores.process = "2,4";
 	is(4, 1, "1:2,4 | 4 | 0");
@@ -362,14 +368,17 @@ static void test_sources_fused(void **state)
 	are(2, 1, 1, "1:1 | 1 | 0; 1:1 | 1 | 0");
 	are(2, 2, 1, "1:1 | 1 | 0; 2:2 | 2 | 0");
 	are(2, 2, 0, "1:1 | 1 | 0; 2:2 | 2 | 0");
-	are(2, 3, 1, "1:1 | 3 | 0; 2:2 | 3 | 0"); /* one lcore for both archives */
-	are(2, 4, 1, "1:1 | 3 | 0; 2:2 | 4 | 0");
+	are(2, 3, 1, "1:1 | 1 | 0; 2:2 3:3 | 3 | 0");
+	are(2, 4, 1, "1:1 2:2 | 2 | 0; 3:3 4:4 | 4 | 0");
 	are(2, 4, 0, "1:1 2:2 | 2 | 0; 3:3 4:4 | 4 | 0");
-	are(2, 5, 1, "1:1 | 4 | 0; 2:2 3:3 | 5 | 0");
+	are(2, 5, 1, "1:1 2:2 | 5 | 0; 3:3 4:4 | 5 | 0"); /* one lcore for both archives */
+	are(2, 6, 1, "1:1 2:2 | 5 | 0; 3:3 4:4 | 6 | 0");
 	are(2, 10, 1, "1:1 2:2 3:3 4:4 | 9 | 0; 5:5 6:6 7:7 8:8 | 10 | 0");
 	are(3, 2, 1, "1:1 | 1 | 0; 2:2 | 2 | 0; 1:1 | 1 | 0");
-	are(3, 4, 1, "1:1 | 4 | 0; 2:2 | 4 | 0; 3:3 | 4 | 0");
+	are(3, 4, 1, "1:1 | 1 | 0; 2:2 | 2 | 0; 3:3 4:4 | 4 | 0");
 	settings.proc.worker_threads = 1;
+	are(2, 3, 1, "1:1 | 3 | 0; 2:2 | 3 | 0");
+	are(2, 4, 1, "1:1 | 3 | 0; 2:2 | 4 | 0");
 	are(2, 8, 1, "1:1 | 7 | 0; 4:4 | 8 | 0");
 }
 
@@ -398,6 +407,60 @@ static void test_sources_named(void **state)
 	are(2, 6, 1, "1:3 | 6 | 5; 2:4 | 6 | 5");
 	settings.lcores.ingest = settings.lcores.process = "2";
 	are(2, 6, 1, "2:2 | 6 | 5; 2:2 | 6 | 5");
+}
+
+/* Lcores that are there for archives alone decide nothing, however few others there are. */
+static void test_lcores_of_archives(void **state)
+{
+	const unsigned int max_queues[] = {4, 4};
+	struct placement_request request = {.settings = &settings,
+		.workers = ids,
+		.worker_count = 2,
+		.sources = 1,
+		.max_queues = max_queues,
+		.archiving = 1,
+		.archives = 1};
+
+	(void)state;
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told(), "1:1 | 2 | 0");
+	request.sources = request.archives = 2;
+	request.worker_count = 4;
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
+	assert_string_equal(told_of(&all[1]), "2:2 | 4 | 0");
+	settings.lcores.archive = "1";
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told_of(&all[1]), "3:3 4:4 | 1 | 0");
+}
+
+/* An archive that waits for each write has an lcore to itself where there are two. */
+static void test_an_archive_that_waits(void **state)
+{
+	const unsigned int max_queues[] = {4, 4};
+	struct placement_request request = {.settings = &settings,
+		.workers = ids,
+		.worker_count = 2,
+		.sources = 1,
+		.max_queues = max_queues,
+		.archiving = 1,
+		.archive_waits = 1};
+
+	(void)state;
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told(), "1:1 | 2 | 0");
+	request.worker_count = 3;
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told(), "1:1 2:2 | 3 | 0");
+	request.sources = 2;
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
+	assert_string_equal(told_of(&all[1]), "2:2 | 3 | 0");
+	settings.lcores.layout = "split";
+	request.sources = 1;
+	request.worker_count = 2;
+	assert_int_equal(place(&request, all, &err), 0);
+	assert_string_equal(told(), "1:2 | 2 | 0");
 }
 
 /* Every lane and processor of sixteen sources is somewhere, and no source without. */
@@ -462,6 +525,8 @@ int main(void)
 		TEST(test_sources_fused),
 		TEST(test_sources_split),
 		TEST(test_sources_named),
+		TEST(test_lcores_of_archives),
+		TEST(test_an_archive_that_waits),
 		TEST(test_sixteen_sources),
 		TEST(test_sources_exclusive),
 	};

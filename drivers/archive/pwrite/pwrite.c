@@ -17,9 +17,9 @@ static int pwrite_open(const struct dip_io_conf *conf, struct dip_io **io, struc
 {
 	struct dip_io *p = calloc(1, sizeof(*p) + conf->depth * sizeof(p->requests[0]));
 
-	(void)info;
 	if (p == NULL)
 		return dip_fail(err, ENOMEM, "out of memory");
+	info->waits = true;
 	*io = p;
 	return 0;
 }
