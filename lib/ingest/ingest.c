@@ -67,12 +67,13 @@ struct dip_ingest {
 	struct dip_dma_poll poll;
 	struct rte_rawdev_buf buf[DIP_INGEST_BURST];
 	struct rte_rawdev_buf *bufs[DIP_INGEST_BURST];
-	/* Frames taken and not yet offered to every sink: frame[next] .. frame[count - 1]. */
-	struct dip_frame *frame[DIP_INGEST_BURST];
-	unsigned int next, count;
+	/* The frames taken last, of which frame[next] .. frame[count - 1] are still to be offered to the
+	 * processors, and then frame[arch_next] .. frame[arch_count - 1] of arch to the archive: a reference
+	 * of each is held for it. */
+	struct dip_frame *frame[DIP_INGEST_BURST], *arch_frame[DIP_INGEST_BURST];
+	unsigned int next, count, arch_next, arch_count;
 	uint64_t above; /* the least number that has not come yet */
 	bool seen;      /* frame[next] is counted as offered */
-	bool arch_done; /* and the archive has it, or has lost it */
 	/* Shared with the control thread, atomic. */
 	bool stop, discard, finished;
 	int error;
@@ -109,14 +110,12 @@ static enum offer step_arch(struct dip_ingest *in, struct dip_frame *frame)
 {
 	struct counters *c = in->counters;
 
-	if (in->arch_done || !wants_archive(in, frame))
-		return TAKEN;
 	if (!dip_sink_put(&in->arch, frame, 0)) {
 		if (must_wait(in))
 			return FULL;
+		dip_frame_put(frame);
 		dip_count(in->conf.block ? &c->arch_offer_discarded : &c->drops_arch_queue, 1);
 	}
-	in->arch_done = true;
 	return TAKEN;
 }
 
@@ -141,8 +140,11 @@ static void count_offered(struct dip_ingest *in, struct dip_frame *frame)
 		return;
 	dip_frame_publish(frame, in->conf.image_bytes);
 	dip_count(&in->counters->proc_offered, 1);
-	if (wants_archive(in, frame))
+	if (wants_archive(in, frame)) {
 		dip_count(&in->counters->dma_arch_offered, 1);
+		dip_frame_hold(frame, 1);
+		in->arch_frame[in->arch_count++] = frame;
+	}
 	in->seen = true;
 }
 
@@ -156,8 +158,22 @@ static bool refuse(struct dip_ingest *in, struct dip_frame *frame)
 	return true;
 }
 
-/* Offer what has been taken, the archive first: the processors get the ingest's own reference. */
-static unsigned int offer_all(struct dip_ingest *in)
+/* Offer to the archive what the processors have been offered with the poll before: by now those of this
+ * lcore have decided it, and did not wait for the queue that all lanes share. */
+static unsigned int offer_archive(struct dip_ingest *in)
+{
+	unsigned int first = in->arch_next;
+
+	for (; in->arch_next < in->arch_count; in->arch_next++)
+		if (step_arch(in, in->arch_frame[in->arch_next]) == FULL) {
+			dip_count(&in->counters->ingest_waits, 1);
+			break;
+		}
+	return in->arch_next - first;
+}
+
+/* Offer what has been taken to the processors, who get the ingest's own reference. */
+static unsigned int offer(struct dip_ingest *in)
 {
 	unsigned int work = 0;
 
@@ -168,11 +184,11 @@ static unsigned int offer_all(struct dip_ingest *in)
 		if (refuse(in, frame))
 			continue;
 		count_offered(in, frame);
-		if (step_arch(in, frame) == FULL || step_proc(in, frame) == FULL) {
+		if (step_proc(in, frame) == FULL) {
 			dip_count(&in->counters->ingest_waits, 1);
 			break;
 		}
-		in->seen = in->arch_done = false;
+		in->seen = false;
 		in->above = desc.seq + 1;
 		if (in->conf.backlog != NULL)
 			dip_backlog_add(in->conf.backlog, in->conf.queue, &desc);
@@ -185,7 +201,7 @@ static void fetch(struct dip_ingest *in)
 {
 	int n = rte_rawdev_dequeue_buffers(in->conf.dev_id, in->bufs, in->conf.burst, &in->poll);
 
-	in->next = 0;
+	in->next = in->arch_next = in->arch_count = 0;
 	in->count = n > 0 ? n : 0;
 	for (unsigned int i = 0; i < in->count; i++)
 		in->frame[i] = in->buf[i].buf_addr;
@@ -222,11 +238,14 @@ static int ingest_start(void *arg)
 static unsigned int ingest_poll(void *arg)
 {
 	struct dip_ingest *in = arg;
+	unsigned int work = 0;
 
+	if (in->arch_next < in->arch_count)
+		work = offer_archive(in);
 	if (in->next < in->count)
-		return offer_all(in);
-	if (in->finished)
-		return 0;
+		return work + offer(in);
+	if (in->finished || in->arch_next < in->arch_count)
+		return work;
 	if (in->poll.ended || in->error != 0) {
 		finish(in);
 		return 1;
@@ -234,23 +253,24 @@ static unsigned int ingest_poll(void *arg)
 	in->poll.drain = __atomic_load_n(&in->stop, __ATOMIC_RELAXED);
 	fetch(in);
 	publish_floor(in);
-	return offer_all(in);
+	return work + offer(in);
 }
 
-/* The processors get the ingest's own reference, the archiver one more. */
+/* Both get a reference of the ingest's. */
 static void set_sinks(struct dip_ingest *in)
 {
 	bool overwrite = in->conf.backlog != NULL;
+	uint64_t reference = overwrite ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0;
 	struct counters *c = in->counters;
 
 	in->proc = (struct dip_sink){.ring = in->conf.proc,
 		.window = in->conf.window,
-		.reference = overwrite ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0,
+		.reference = reference,
 		.overwrite = overwrite,
 		.stale = &c->proc_stale_desc,
 		.overwritten = &c->queue_overwritten};
 	in->arch = (struct dip_sink){.ring = in->conf.arch,
-		.reference = overwrite ? DIP_STATE_QUEUED : DIP_STATE_HELD,
+		.reference = reference,
 		.overwrite = overwrite,
 		.stale = &c->arch_stale_desc,
 		.overwritten = &c->queue_overwritten};
@@ -264,7 +284,7 @@ static uint64_t ingest_due(void *arg)
 
 	if (in->finished)
 		return DIP_DUE_NEVER;
-	if (in->next < in->count || rte_rawdev_get_attr(in->conf.dev_id, DIP_DMA_DUE_TSC, &tsc) < 0)
+	if (in->next < in->count || in->arch_next < in->arch_count || rte_rawdev_get_attr(in->conf.dev_id, DIP_DMA_DUE_TSC, &tsc) < 0)
 		return DIP_DUE_UNKNOWN;
 	return tsc;
 }

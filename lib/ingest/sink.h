@@ -14,8 +14,8 @@
 struct dip_sink {
 	struct rte_ring *ring;     /* of struct dip_desc */
 	struct dip_window *window; /* whose tickets the descriptors have, or NULL */
-	/* What a frame's state gains with the queue's reference, state.h: one more, or 0 where the caller's
-	 * own is handed over; of the kind queued in place of held where frames are overwritten. */
+	/* What a frame's state gains when the caller's reference becomes the queue's, state.h: 0, or one of
+	 * the kind queued in place of one held where frames are overwritten. */
 	uint64_t reference;
 	/* A full queue gives up its oldest descriptor for a new one; the ring must let several threads
 	 * dequeue. */
@@ -29,8 +29,8 @@ struct dip_sink {
  * dequeues them was interrupted in the midst of it. */
 bool dip_sink_overwrite(const struct dip_sink *sink, struct dip_desc *desc);
 
-/* Queue a frame of which the caller holds a reference. Returns false when the queue is full; the frame
- * is as it was then. */
+/* Queue a frame, with a reference of the caller's. Returns false when the queue is full; the frame is as
+ * it was then. */
 static inline bool dip_sink_put(
 	const struct dip_sink *sink, struct dip_frame *frame, uint64_t ticket)
 {
