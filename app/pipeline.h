@@ -46,7 +46,7 @@ struct pipeline {
 struct pipeline_conf {
 	const char *device; /* its name */
 	uint16_t dev_id;
-	uint64_t limit; /* it ends after so many frames; 0: no limit */
+	uint64_t limit;     /* it ends after so many frames; 0: no limit */
 	bool archive_lcore; /* one of the last workers is there for its archive alone */
 };
 

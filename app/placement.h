@@ -17,8 +17,8 @@
  *
  * Two lcores decide before one archives alone: a frame that comes while one of them is kept from running
  * is taken by the other. Where one is enough (proc.worker_threads = 1, a source of one queue), or the
- * archive waits for each write (pwrite), the second one only archives. Without archiving the last lcore is one more I+P or P. Results are written by the main
- * lcore; when that is the only one, it does everything.
+ * archive waits for each write (pwrite), the second one only archives. Without archiving the last lcore is
+ * one more I+P or P. Results are written by the main lcore; when that is the only one, it does everything.
  *
  * Several sources: each gets its part of the workers, laid out like that, and its own lcore for the
  * archive as far as there are lcores beyond those that decide first. With fewer workers than sources
@@ -41,8 +41,8 @@ struct placement_request {
 	unsigned int sources;           /* 1 and more */
 	const unsigned int *max_queues; /* of each source */
 	int archiving;
-	int archive_waits;     /* whoever archives waits for the disk, and is to do nothing else if it can be */
-	unsigned int archives; /* so many workers, the last ones, only archive, when none is named */
+	int archive_waits;     /* for the disk, and so is better off alone */
+	unsigned int archives; /* the last so many workers only archive, when none is named */
 };
 
 /* Place everything, out[i] of source i. Errors name the lcores.* key: an lcore that does not exist, one named twice

@@ -301,8 +301,8 @@ static int create(
 		conf[i] = (struct pipeline_conf){.device = source->name,
 			.dev_id = source->dev_id,
 			.limit = frame_limit(run->settings, &info, seconds),
-			.archive_lcore = run->command->eal_argc == 0 &&
-					 run->settings->main.nth_archive > 0};
+			.archive_lcore =
+				run->command->eal_argc == 0 && run->settings->main.nth_archive > 0};
 	}
 	if (pipelines_create(run->pipeline, run->settings, conf, run->count, err) < 0)
 		return -EINVAL;

@@ -30,7 +30,7 @@ struct dip_io; /* an instance, private to its back end */
 struct dip_io_delay {
 	const char *over;     /* the other one */
 	uint64_t delay_ns;    /* each request ends so much later */
-	uint64_t stall_write; /* the request with this number, from 0, and all that are outstanding */
+	uint64_t stall_write; /* request number so many, from 0, and all that are outstanding */
 	uint64_t stall_ns;    /* or come after it, end no sooner than this after it came */
 };
 
@@ -45,7 +45,7 @@ struct dip_io_conf {
 /* What an instance found possible. */
 struct dip_io_info {
 	bool registered_buffers, registered_files;
-	bool waits; /* submit returns only when the disk has ended the requests */
+	bool waits;     /* submit returns only when the disk has ended the requests */
 	char note[192]; /* one line about what was not possible, or "" */
 };
 

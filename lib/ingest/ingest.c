@@ -284,7 +284,8 @@ static uint64_t ingest_due(void *arg)
 
 	if (in->finished)
 		return DIP_DUE_NEVER;
-	if (in->next < in->count || in->arch_next < in->arch_count || rte_rawdev_get_attr(in->conf.dev_id, DIP_DMA_DUE_TSC, &tsc) < 0)
+	if (in->next < in->count || in->arch_next < in->arch_count ||
+		rte_rawdev_get_attr(in->conf.dev_id, DIP_DMA_DUE_TSC, &tsc) < 0)
 		return DIP_DUE_UNKNOWN;
 	return tsc;
 }

@@ -409,57 +409,51 @@ static void test_sources_named(void **state)
 	are(2, 6, 1, "2:2 | 6 | 5; 2:2 | 6 | 5");
 }
 
+/* A request of so many sources, all of which archive, on so many workers. */
+static struct placement_request archived(unsigned int sources, unsigned int workers)
+{
+	static const unsigned int max_queues[] = {4, 4};
+
+	return (struct placement_request){.settings = &settings,
+		.workers = ids,
+		.worker_count = workers,
+		.sources = sources,
+		.max_queues = max_queues,
+		.archiving = 1};
+}
+
 /* Lcores that are there for archives alone decide nothing, however few others there are. */
 static void test_lcores_of_archives(void **state)
 {
-	const unsigned int max_queues[] = {4, 4};
-	struct placement_request request = {.settings = &settings,
-		.workers = ids,
-		.worker_count = 2,
-		.sources = 1,
-		.max_queues = max_queues,
-		.archiving = 1,
-		.archives = 1};
+	struct placement_request one = archived(1, 2), two = archived(2, 4);
 
 	(void)state;
-	assert_int_equal(place(&request, all, &err), 0);
+	one.archives = 1;
+	assert_int_equal(place(&one, all, &err), 0);
 	assert_string_equal(told(), "1:1 | 2 | 0");
-	request.sources = request.archives = 2;
-	request.worker_count = 4;
-	assert_int_equal(place(&request, all, &err), 0);
+	two.archives = 2;
+	assert_int_equal(place(&two, all, &err), 0);
 	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
 	assert_string_equal(told_of(&all[1]), "2:2 | 4 | 0");
 	settings.lcores.archive = "1";
-	assert_int_equal(place(&request, all, &err), 0);
+	assert_int_equal(place(&two, all, &err), 0);
 	assert_string_equal(told_of(&all[1]), "3:3 4:4 | 1 | 0");
 }
 
 /* An archive that waits for each write has an lcore to itself where there are two. */
 static void test_an_archive_that_waits(void **state)
 {
-	const unsigned int max_queues[] = {4, 4};
-	struct placement_request request = {.settings = &settings,
-		.workers = ids,
-		.worker_count = 2,
-		.sources = 1,
-		.max_queues = max_queues,
-		.archiving = 1,
-		.archive_waits = 1};
+	struct placement_request one = archived(1, 2), two = archived(2, 3);
 
 	(void)state;
-	assert_int_equal(place(&request, all, &err), 0);
+	one.archive_waits = two.archive_waits = 1;
+	assert_int_equal(place(&one, all, &err), 0);
 	assert_string_equal(told(), "1:1 | 2 | 0");
-	request.worker_count = 3;
-	assert_int_equal(place(&request, all, &err), 0);
-	assert_string_equal(told(), "1:1 2:2 | 3 | 0");
-	request.sources = 2;
-	assert_int_equal(place(&request, all, &err), 0);
+	assert_int_equal(place(&two, all, &err), 0);
 	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
 	assert_string_equal(told_of(&all[1]), "2:2 | 3 | 0");
 	settings.lcores.layout = "split";
-	request.sources = 1;
-	request.worker_count = 2;
-	assert_int_equal(place(&request, all, &err), 0);
+	assert_int_equal(place(&one, all, &err), 0);
 	assert_string_equal(told(), "1:2 | 2 | 0");
 }
 
@@ -488,13 +482,7 @@ static void test_sixteen_sources(void **state)
 
 static void test_sources_exclusive(void **state)
 {
-	const unsigned int max_queues[] = {4, 4};
-	const struct placement_request request = {.settings = &settings,
-		.workers = ids,
-		.worker_count = 4,
-		.sources = 2,
-		.max_queues = max_queues,
-		.archiving = 1};
+	const struct placement_request request = archived(2, 4);
 
 	(void)state;
 	settings.lcores.exclusive = "1";
