@@ -42,6 +42,7 @@ def test_no_overwritten_frame_changes(dip, layout):
     run = dip.run(None, OVERWRITTEN / fps, device="dma_sim0", timeout=1200, eal_args=harness.eal(
         4, vdevs=["dma_sim0,width=16,height=16,cycle=1000,rows=1,cols=1,origin_row=8,origin_col=8"]),
         sets={"main.slabs": 64, "main.nth_archive": 2, "main.overrun": "overwrite", "main.fps": fps,
+              "arch.max_rate": 50_000_000,  # a quarter of what it is offered: 4 KiB a record
               "proc.results": "none", "lcores.layout": layout, "pois.row_start": 0,
               "pois.row_end": 10, "pois.col_start": 0, "pois.col_end": 10})
     stats = run.stats
