@@ -126,6 +126,12 @@ static int list_workers(
 	return 0;
 }
 
+/* Bare frames without an index: their place is all that tells their numbers. */
+static bool in_order(const struct settings *s)
+{
+	return s->main.nth_archive > 0 && strcmp(s->arch.format, "raw") == 0 && !s->arch.make_index;
+}
+
 /* Will the lcore that archives be kept from deciding? */
 static bool archive_waits(const struct settings *settings)
 {
@@ -149,6 +155,7 @@ int build_placement(struct pipeline *pipelines, unsigned int count, unsigned int
 		.max_queues = max_queues,
 		.archiving = settings->main.nth_archive > 0,
 		.archives = archives,
+		.in_order = in_order(settings),
 		.archive_waits = settings->main.nth_archive > 0 && archive_waits(settings),
 	};
 

@@ -42,6 +42,12 @@ static unsigned int at_most(unsigned int wanted, unsigned int there)
 	return wanted == 0 || wanted > there ? there : wanted;
 }
 
+/* That a source is to be polled with when the lcores are chosen here. */
+static unsigned int queues_of(const struct placement_request *r, unsigned int source)
+{
+	return r->in_order ? 1 : r->max_queues[source];
+}
+
 static void place_auto(const struct placement_request *r, unsigned int max_queues,
 	const struct lcore_list *lcores, struct placement *p)
 {
@@ -179,7 +185,7 @@ static unsigned int needed(const struct placement_request *r)
 	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < r->sources; i++)
-		n += one || (!split && r->max_queues[i] == 1) ? 1 : 2;
+		n += one || (!split && queues_of(r, i) == 1) ? 1 : 2;
 	return n;
 }
 
@@ -210,7 +216,7 @@ static int place_source(const struct placement_request *r, unsigned int i,
 
 	if (named->ingest.n == 0) {
 		lcores = lcore_list_deal(rest, n, i);
-		place_auto(r, r->max_queues[i], &lcores, p);
+		place_auto(r, queues_of(r, i), &lcores, p);
 		return 0;
 	}
 	ingest = lcore_list_deal(&named->ingest, n, i);

@@ -20,6 +20,9 @@
  * archive waits for each write (pwrite), the second one only archives. Without archiving the last lcore is
  * one more I+P or P. Results are written by the main lcore; when that is the only one, it does everything.
  *
+ * Frames that are archived in order are all taken by one lcore, whatever the others do, unless the
+ * configuration names them.
+ *
  * Several sources: each gets its part of the workers, laid out like that, and its own lcore for the
  * archive as far as there are lcores beyond those that decide first. With fewer workers than sources
  * they take turns on them. Lcores that the configuration names are dealt out in the same way. */
@@ -41,6 +44,7 @@ struct placement_request {
 	unsigned int sources;           /* 1 and more */
 	const unsigned int *max_queues; /* of each source */
 	int archiving;
+	int in_order;          /* nothing but the order tells which frame is which in the archive */
 	int archive_waits;     /* for the disk, and so is better off alone */
 	unsigned int archives; /* the last so many workers only archive, when none is named */
 };

@@ -267,9 +267,8 @@ def test_spacing(dip, speed):
 @pytest.mark.parametrize("index", [True, False])
 def test_raw_run(dip, index):
     """Its numbers are in its index; it knows no moments, so that main.fps paces it."""
-    # Without an index only the order tells the numbers: that of one lcore.
     original = live(dip, 150, arch__format="raw", arch__make_index=index,
-                    faults="lost@9" if index else None, proc__worker_threads=2 if index else 1)
+                    faults="lost@9" if index else None)
     run = replay(dip, original.archive(), width=64, height=48)
     assert run.results().read_bytes() == original.results().read_bytes()
     run = replay(dip, original.archive(), width=64, height=48, dma__pace_frames=True,

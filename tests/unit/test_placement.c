@@ -440,6 +440,26 @@ static void test_lcores_of_archives(void **state)
 	assert_string_equal(told_of(&all[1]), "3:3 4:4 | 1 | 0");
 }
 
+/* One lcore takes all frames that only their order tells apart; others may decide them. */
+static void test_frames_in_order(void **state)
+{
+	struct placement_request one = archived(1, 4), two = archived(2, 4);
+
+	(void)state;
+	one.in_order = two.in_order = 1;
+	assert_int_equal(place(&one, all, &err), 0);
+	assert_string_equal(told(), "1:1 | 4 | 0");
+	assert_int_equal(place(&two, all, &err), 0);
+	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
+	assert_string_equal(told_of(&all[1]), "2:2 | 4 | 0");
+	settings.lcores.layout = "split";
+	assert_int_equal(place(&one, all, &err), 0);
+	assert_string_equal(told(), "1:2,3 | 4 | 0");
+	settings.lcores.ingest = settings.lcores.process = "1,2";
+	assert_int_equal(place(&one, all, &err), 0);
+	assert_string_equal(told(), "1:1 2:2 | 4 | 0");
+}
+
 /* An archive that waits for each write has an lcore to itself where there are two. */
 static void test_an_archive_that_waits(void **state)
 {
@@ -514,6 +534,7 @@ int main(void)
 		TEST(test_sources_split),
 		TEST(test_sources_named),
 		TEST(test_lcores_of_archives),
+		TEST(test_frames_in_order),
 		TEST(test_an_archive_that_waits),
 		TEST(test_sixteen_sources),
 		TEST(test_sources_exclusive),
