@@ -115,6 +115,8 @@ static enum offer step_arch(struct dip_ingest *in, struct dip_frame *frame)
 			return FULL;
 		dip_frame_put(frame);
 		dip_count(in->conf.block ? &c->arch_offer_discarded : &c->drops_arch_queue, 1);
+	} else if (in->conf.backlog != NULL) {
+		dip_frame_put(frame);
 	}
 	return TAKEN;
 }
@@ -256,21 +258,21 @@ static unsigned int ingest_poll(void *arg)
 	return work + offer(in);
 }
 
-/* Both get a reference of the ingest's. */
+/* Both get a reference of the ingest's; but a frame that can be overwritten is held until it is in the
+ * archive's queue, or its slab could be gone by then. */
 static void set_sinks(struct dip_ingest *in)
 {
 	bool overwrite = in->conf.backlog != NULL;
-	uint64_t reference = overwrite ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0;
 	struct counters *c = in->counters;
 
 	in->proc = (struct dip_sink){.ring = in->conf.proc,
 		.window = in->conf.window,
-		.reference = reference,
+		.reference = overwrite ? DIP_STATE_QUEUED - DIP_STATE_HELD : 0,
 		.overwrite = overwrite,
 		.stale = &c->proc_stale_desc,
 		.overwritten = &c->queue_overwritten};
 	in->arch = (struct dip_sink){.ring = in->conf.arch,
-		.reference = reference,
+		.reference = overwrite ? DIP_STATE_QUEUED : 0,
 		.overwrite = overwrite,
 		.stale = &c->arch_stale_desc,
 		.overwritten = &c->queue_overwritten};

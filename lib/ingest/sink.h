@@ -14,8 +14,8 @@
 struct dip_sink {
 	struct rte_ring *ring;     /* of struct dip_desc */
 	struct dip_window *window; /* whose tickets the descriptors have, or NULL */
-	/* What a frame's state gains when the caller's reference becomes the queue's, state.h: 0, or one of
-	 * the kind queued in place of one held where frames are overwritten. */
+	/* What a frame's state gains with the queue's reference, state.h: 0 where it is the caller's own; where
+	 * frames are overwritten one of the kind queued, in place of the caller's or beside it. */
 	uint64_t reference;
 	/* A full queue gives up its oldest descriptor for a new one; the ring must let several threads
 	 * dequeue. */

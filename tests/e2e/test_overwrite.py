@@ -126,7 +126,7 @@ def test_sources_are_on_their_own(dip, scene):
 @pytest.mark.parametrize("slabs", [2, 5, 64])
 def test_faster_than_anybody(dip, tiny, slabs, workers, layout):
     """A source that nobody keeps up with: what is decided and archived is right, all else is counted."""
-    run = dip.run(tiny.folder, 0.4, eal_args=harness.eal(workers), sets=tiny.sets(**{
+    run = dip.run(tiny.folder, 1, eal_args=harness.eal(workers), sets=tiny.sets(**{
         "main.fps": 300_000, "main.nth_archive": 2, "main.overrun": "overwrite", "main.slabs": slabs,
         "proc.results": "npy", "lcores.layout": layout}))
     assert len(check_results(run, tiny)) > 0
