@@ -68,8 +68,8 @@ struct dip_ingest {
 	struct rte_rawdev_buf buf[DIP_INGEST_BURST];
 	struct rte_rawdev_buf *bufs[DIP_INGEST_BURST];
 	/* The frames taken last, of which frame[next] .. frame[count - 1] are still to be offered to the
-	 * processors, and then frame[arch_next] .. frame[arch_count - 1] of arch to the archive: a reference
-	 * of each is held for it. */
+	 * processors, and arch_frame[arch_next] .. arch_frame[arch_count - 1] after that to the archive, for
+	 * which a reference of each is held. */
 	struct dip_frame *frame[DIP_INGEST_BURST], *arch_frame[DIP_INGEST_BURST];
 	unsigned int next, count, arch_next, arch_count;
 	uint64_t above; /* the least number that has not come yet */
@@ -116,7 +116,7 @@ static enum offer step_arch(struct dip_ingest *in, struct dip_frame *frame)
 		dip_frame_put(frame);
 		dip_count(in->conf.block ? &c->arch_offer_discarded : &c->drops_arch_queue, 1);
 	} else if (in->conf.backlog != NULL) {
-		dip_frame_put(frame);
+		dip_frame_put(frame); /* the queue has one beside it: set_sinks */
 	}
 	return TAKEN;
 }
@@ -175,7 +175,7 @@ static unsigned int offer_archive(struct dip_ingest *in)
 }
 
 /* Offer what has been taken to the processors, who get the ingest's own reference. */
-static unsigned int offer(struct dip_ingest *in)
+static unsigned int offer_processors(struct dip_ingest *in)
 {
 	unsigned int work = 0;
 
@@ -245,7 +245,7 @@ static unsigned int ingest_poll(void *arg)
 	if (in->arch_next < in->arch_count)
 		work = offer_archive(in);
 	if (in->next < in->count)
-		return work + offer(in);
+		return work + offer_processors(in);
 	if (in->finished || in->arch_next < in->arch_count)
 		return work;
 	if (in->poll.ended || in->error != 0) {
@@ -255,7 +255,7 @@ static unsigned int ingest_poll(void *arg)
 	in->poll.drain = __atomic_load_n(&in->stop, __ATOMIC_RELAXED);
 	fetch(in);
 	publish_floor(in);
-	return work + offer(in);
+	return work + offer_processors(in);
 }
 
 /* Both get a reference of the ingest's; but a frame that can be overwritten is held until it is in the
