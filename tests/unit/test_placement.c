@@ -338,27 +338,39 @@ static void test_exclusive(void **state)
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
-/* Several sources, those of one placement after another, ";" between them. */
-static void are(unsigned int sources, unsigned int workers, int archiving, const char *want)
+/* Those of all sources one after another, ";" between them. */
+static void places(const struct placement_request *r, const char *want)
 {
-	const unsigned int max_queues[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = 4};
-	const struct placement_request request = {
-		.settings = &settings,
+	char text[4096] = "";
+
+	memset(all, 0xff, sizeof(all));
+	if (place(r, all, &err) < 0)
+		fail_msg("%u sources on %u workers: %s", r->sources, r->worker_count, err.text);
+	for (unsigned int i = 0; i < r->sources; i++)
+		sprintf(text + strlen(text), "%s%s", i > 0 ? "; " : "", told_of(&all[i]));
+	assert_string_equal(text, want);
+}
+
+/* A request of so many sources on so many workers. */
+static struct placement_request request_of(
+	unsigned int sources, unsigned int workers, int archiving)
+{
+	static const unsigned int max_queues[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = 4};
+
+	return (struct placement_request){.settings = &settings,
 		.main_lcore = 0,
 		.workers = ids,
 		.worker_count = workers,
 		.sources = sources,
 		.max_queues = max_queues,
-		.archiving = archiving,
-	};
-	char text[4096] = "";
+		.archiving = archiving};
+}
 
-	memset(all, 0xff, sizeof(all));
-	if (place(&request, all, &err) < 0)
-		fail_msg("%u sources on %u workers: %s", sources, workers, err.text);
-	for (unsigned int i = 0; i < sources; i++)
-		sprintf(text + strlen(text), "%s%s", i > 0 ? "; " : "", told_of(&all[i]));
-	assert_string_equal(text, want);
+static void are(unsigned int sources, unsigned int workers, int archiving, const char *want)
+{
+	const struct placement_request request = request_of(sources, workers, archiving);
+
+	places(&request, want);
 }
 
 static void test_sources_fused(void **state)
@@ -409,72 +421,46 @@ static void test_sources_named(void **state)
 	are(2, 6, 1, "2:2 | 6 | 5; 2:2 | 6 | 5");
 }
 
-/* A request of so many sources, all of which archive, on so many workers. */
-static struct placement_request archived(unsigned int sources, unsigned int workers)
-{
-	static const unsigned int max_queues[] = {4, 4};
-
-	return (struct placement_request){.settings = &settings,
-		.workers = ids,
-		.worker_count = workers,
-		.sources = sources,
-		.max_queues = max_queues,
-		.archiving = 1};
-}
-
 /* Lcores that are there for archives alone decide nothing, however few others there are. */
 static void test_lcores_of_archives(void **state)
 {
-	struct placement_request one = archived(1, 2), two = archived(2, 4);
+	struct placement_request one = request_of(1, 2, 1), two = request_of(2, 4, 1);
 
 	(void)state;
 	one.archives = 1;
-	assert_int_equal(place(&one, all, &err), 0);
-	assert_string_equal(told(), "1:1 | 2 | 0");
+	places(&one, "1:1 | 2 | 0");
 	two.archives = 2;
-	assert_int_equal(place(&two, all, &err), 0);
-	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
-	assert_string_equal(told_of(&all[1]), "2:2 | 4 | 0");
+	places(&two, "1:1 | 3 | 0; 2:2 | 4 | 0");
 	settings.lcores.archive = "1";
-	assert_int_equal(place(&two, all, &err), 0);
-	assert_string_equal(told_of(&all[1]), "3:3 4:4 | 1 | 0");
+	places(&two, "2:2 | 1 | 0; 3:3 4:4 | 1 | 0");
 }
 
 /* One lcore takes all frames that only their order tells apart; others may decide them. */
 static void test_frames_in_order(void **state)
 {
-	struct placement_request one = archived(1, 4), two = archived(2, 4);
+	struct placement_request one = request_of(1, 4, 1), two = request_of(2, 4, 1);
 
 	(void)state;
 	one.in_order = two.in_order = 1;
-	assert_int_equal(place(&one, all, &err), 0);
-	assert_string_equal(told(), "1:1 | 4 | 0");
-	assert_int_equal(place(&two, all, &err), 0);
-	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
-	assert_string_equal(told_of(&all[1]), "2:2 | 4 | 0");
+	places(&one, "1:1 | 4 | 0");
+	places(&two, "1:1 | 3 | 0; 2:2 | 4 | 0");
 	settings.lcores.layout = "split";
-	assert_int_equal(place(&one, all, &err), 0);
-	assert_string_equal(told(), "1:2,3 | 4 | 0");
+	places(&one, "1:2,3 | 4 | 0");
 	settings.lcores.ingest = settings.lcores.process = "1,2";
-	assert_int_equal(place(&one, all, &err), 0);
-	assert_string_equal(told(), "1:1 2:2 | 4 | 0");
+	places(&one, "1:1 2:2 | 4 | 0");
 }
 
 /* An archive that waits for each write has an lcore to itself where there are two. */
 static void test_an_archive_that_waits(void **state)
 {
-	struct placement_request one = archived(1, 2), two = archived(2, 3);
+	struct placement_request one = request_of(1, 2, 1), two = request_of(2, 3, 1);
 
 	(void)state;
 	one.archive_waits = two.archive_waits = 1;
-	assert_int_equal(place(&one, all, &err), 0);
-	assert_string_equal(told(), "1:1 | 2 | 0");
-	assert_int_equal(place(&two, all, &err), 0);
-	assert_string_equal(told_of(&all[0]), "1:1 | 3 | 0");
-	assert_string_equal(told_of(&all[1]), "2:2 | 3 | 0");
+	places(&one, "1:1 | 2 | 0");
+	places(&two, "1:1 | 3 | 0; 2:2 | 3 | 0");
 	settings.lcores.layout = "split";
-	assert_int_equal(place(&one, all, &err), 0);
-	assert_string_equal(told(), "1:2 | 2 | 0");
+	places(&one, "1:2 | 2 | 0");
 }
 
 /* Every lane and processor of sixteen sources is somewhere, and no source without. */
@@ -482,13 +468,7 @@ static void test_sixteen_sources(void **state)
 {
 	(void)state;
 	for (unsigned int workers = 0; workers <= ARRAY_SIZE(ids); workers++) {
-		const unsigned int max_queues[DIP_SOURCES] = {[0 ... DIP_SOURCES - 1] = 4};
-		const struct placement_request request = {.settings = &settings,
-			.workers = ids,
-			.worker_count = workers,
-			.sources = DIP_SOURCES,
-			.max_queues = max_queues,
-			.archiving = 1};
+		const struct placement_request request = request_of(DIP_SOURCES, workers, 1);
 
 		assert_int_equal(place(&request, all, &err), 0);
 		for (unsigned int i = 0; i < DIP_SOURCES; i++) {
@@ -502,7 +482,7 @@ static void test_sixteen_sources(void **state)
 
 static void test_sources_exclusive(void **state)
 {
-	const struct placement_request request = archived(2, 4);
+	const struct placement_request request = request_of(2, 4, 1);
 
 	(void)state;
 	settings.lcores.exclusive = "1";
